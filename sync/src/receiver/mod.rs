@@ -1,0 +1,1 @@
+//! The receiver: takes batches into PostgreSQL, exactly once; hands configuration down.

@@ -63,7 +63,9 @@ pub fn time_ordered_id(unix_ms: i64, random: [u8; 10]) -> Uuid {
 /// SHA-256 (FIPS 180-4) over the parts in order.
 pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
-    parts.iter().for_each(|part| context.update(part));
+    for part in parts {
+        context.update(part);
+    }
     let mut out = [0u8; 32];
     out.copy_from_slice(context.finish().as_ref());
     out

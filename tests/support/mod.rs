@@ -1,0 +1,85 @@
+//! What tests start: each starter takes free ports and a directory of its own, and stops its process when dropped.
+//!
+//! Included by each test crate that needs it (`mod support;`), which rarely uses all of it.
+#![allow(dead_code, unused_imports, reason = "no test crate uses every starter")]
+
+mod mosquitto;
+mod pgbouncer;
+mod postgres;
+mod process;
+mod programs;
+mod pty;
+
+pub use mosquitto::Mosquitto;
+pub use pgbouncer::PgBouncer;
+pub use postgres::{Postgres, connect};
+pub use process::{Running, Scratch};
+pub use programs::{hub_program, receiver_program};
+pub use pty::Pty;
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Long enough for a loaded machine of two cores; a condition that comes is met as soon as it does.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+/// Between two looks at a condition.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A path below the repository's root, whichever crate's test asks.
+pub fn repository(path: &str) -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = if here.join("migrations").is_dir() {
+        here
+    } else {
+        here.parent().expect("a member of the workspace")
+    };
+    root.join(path)
+}
+
+/// Looks until `look` gives a value; panics with `what` when `PATIENCE` is over.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = deadline();
+    loop {
+        if let Some(value) = look() {
+            return value;
+        }
+        assert!(now() < end, "waited {} s in vain for {what}", PATIENCE.as_secs());
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// The same where looking is asynchronous.
+#[track_caller]
+pub fn wait_for_async<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> impl Future<Output = T> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let end = deadline();
+        loop {
+            if let Some(value) = look().await {
+                return value;
+            }
+            assert!(now() < end, "waited {} s in vain for {what}, at {caller}", PATIENCE.as_secs());
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// A TCP port of 127.0.0.1 that was free a moment ago: a starter tries another when it is taken meanwhile.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind a free port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
+pub(crate) fn deadline() -> Instant {
+    now() + PATIENCE
+}
+
+#[expect(clippy::disallowed_methods, reason = "a deadline for real processes, judged by the real clock")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}

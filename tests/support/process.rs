@@ -1,0 +1,207 @@
+//! A process that a test started, its log, and the directory it lives in.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use tempfile::TempDir;
+
+use super::{deadline, now, wait_for};
+
+/// Lines of a log shown when a test fails: the end says why, the rest is noise.
+const LOG_LINES_SHOWN: usize = 60;
+
+/// A temporary directory, removed when dropped.
+pub struct Scratch(TempDir);
+
+impl Scratch {
+    /// Short names: the path of a Unix socket ends at 107 bytes.
+    pub fn new(name: &str) -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix(&format!("{name}-"))
+            .tempdir()
+            .expect("make a temporary directory");
+        // A server that refuses root runs as another user and must reach its files.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711))
+            .expect("open the temporary directory");
+        Self(dir)
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.join(name);
+        fs::write(&path, text).expect("write a file of the test");
+        path
+    }
+}
+
+/// How a process is asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    Term,
+    Int,
+    Quit,
+    Kill,
+}
+
+/// A child process; killed when dropped, its log printed if the test is failing.
+pub struct Running {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Starts `command` with its output going to `log` (appended, so that restarts keep the earlier story).
+    #[track_caller]
+    pub fn start(name: &str, command: &mut Command, log: &Path) -> Self {
+        let out = File::options().create(true).append(true).open(log).expect("open the log of a process");
+        let err = out.try_clone().expect("share the log");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(out))
+            .stderr(Stdio::from(err))
+            .spawn()
+            .unwrap_or_else(|error| panic!("start {name} ({command:?}): {error}"));
+        register(child.id());
+        Self { name: name.to_owned(), child, log: log.to_owned() }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it still runs; one that ended is reaped.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("look after a child process").is_none()
+    }
+
+    pub fn log_text(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Looks until `look` gives a value; panics with the end of the log when the process ended first.
+    #[track_caller]
+    pub fn wait_until<T>(&mut self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+        let end = deadline();
+        loop {
+            if let Some(value) = look() {
+                return value;
+            }
+            assert!(self.is_running(), "{} ended before {what}:\n{}", self.name, self.log_end());
+            assert!(now() < end, "{}: waited in vain for {what}:\n{}", self.name, self.log_end());
+            std::thread::sleep(super::LOOK_EVERY);
+        }
+    }
+
+    /// Sends a signal and returns at once.
+    pub fn signal(&mut self, signal: Signal) {
+        if self.is_running() {
+            send(signal, self.child.id());
+        }
+    }
+
+    /// Sends a signal and waits for the end.
+    #[track_caller]
+    pub fn stop(&mut self, signal: Signal) -> ExitStatus {
+        self.signal(signal);
+        let status = wait_for(&format!("{} to end after {signal:?}", self.name), || {
+            self.child.try_wait().expect("look after a child process")
+        });
+        forget(self.child.id());
+        status
+    }
+
+    fn log_end(&self) -> String {
+        let text = self.log_text();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // PostgreSQL takes its children along on QUIT, not on KILL.
+        if self.is_running() {
+            send(Signal::Quit, self.child.id());
+            let end = now() + std::time::Duration::from_secs(5);
+            while self.is_running() && now() < end {
+                std::thread::sleep(super::LOOK_EVERY);
+            }
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+        forget(self.child.id());
+        if std::thread::panicking() {
+            eprintln!("--- the end of {}'s log\n{}\n---", self.name, self.log_end());
+        }
+    }
+}
+
+/// `program` as it must be started: under root through setpriv as `postgres` or `nobody`, who gets `owned` too, since
+/// PostgreSQL and PgBouncer refuse root.
+#[track_caller]
+pub fn unprivileged(program: &Path, owned: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let users = fs::read_to_string("/etc/passwd").expect("read /etc/passwd");
+    let (uid, gid) = ["postgres", "nobody"]
+        .into_iter()
+        .find_map(|name| ids_of(&users, name))
+        .expect("a user postgres or nobody, since PostgreSQL refuses to run as root");
+    chown(owned, Some(uid), Some(gid)).expect("give a directory to the server's user");
+    let mut command = Command::new("setpriv");
+    command
+        .arg(format!("--reuid={uid}"))
+        .arg(format!("--regid={gid}"))
+        .args(["--clear-groups", "--"])
+        .arg(program);
+    command
+}
+
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+fn ids_of(passwd: &str, name: &str) -> Option<(u32, u32)> {
+    let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
+    let mut fields = line.split(':').skip(2);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+/// By the shell's own `kill`: the system call would need unsafe code.
+fn send(signal: Signal, pid: u32) {
+    let name = match signal {
+        Signal::Term => "TERM",
+        Signal::Int => "INT",
+        Signal::Quit => "QUIT",
+        Signal::Kill => "KILL",
+    };
+    // It may have ended a moment ago: then there is nothing to do.
+    let _ = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).stderr(Stdio::null()).status();
+}
+
+/// Tells `tests/run` of the process, so that it can end it if the test is cut short: a file named by its id that holds its
+/// start time.
+fn register(pid: u32) {
+    let Some(folder) = std::env::var_os("FROSTGUARD_TEST_PIDS") else { return };
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let started =
+        stat.rsplit_once(") ").and_then(|(_, fields)| fields.split(' ').nth(19)).unwrap_or_default();
+    fs::write(Path::new(&folder).join(pid.to_string()), started).expect("register a process with tests/run");
+}
+
+fn forget(pid: u32) {
+    if let Some(folder) = std::env::var_os("FROSTGUARD_TEST_PIDS") {
+        let _ = fs::remove_file(Path::new(&folder).join(pid.to_string()));
+    }
+}

@@ -1,0 +1,71 @@
+//! A serial line without hardware: a pseudo-terminal whose far end has a path that stays the same when it is replugged.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serialport::{SerialPort, TTYPort};
+
+/// Longer than a reader that lives ever takes; a write to a line nobody reads gives up after it.
+const WRITE_MAX: Duration = Duration::from_secs(5);
+
+pub struct Pty {
+    link: PathBuf,
+    plugged: Option<Plugged>,
+}
+
+struct Plugged {
+    /// The radio module's end.
+    near: TTYPort,
+    /// The hub's end, held open too: while nobody holds it, writes to the near end fail.
+    far: TTYPort,
+}
+
+impl Pty {
+    /// A line whose far end is `link`.
+    pub fn new(link: PathBuf) -> Self {
+        let mut pty = Self { link, plugged: None };
+        pty.plug();
+        pty
+    }
+
+    /// The path a hub opens.
+    pub fn path(&self) -> &Path {
+        &self.link
+    }
+
+    /// Writes as the module would; an error where the line is unplugged or nobody read it for long.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let plugged = self.plugged.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        plugged.near.write_all(bytes)
+    }
+
+    pub fn unplug(&mut self) {
+        self.plugged = None;
+        let _ = fs::remove_file(&self.link);
+    }
+
+    pub fn plug(&mut self) {
+        self.unplug();
+        let (mut near, far) = TTYPort::pair().expect("open a pseudo-terminal");
+        near.set_timeout(WRITE_MAX).expect("set the timeout of the line");
+        symlink(far.name().expect("a pseudo-terminal has a path"), &self.link).expect("link the line's path");
+        self.plugged = Some(Plugged { near, far });
+    }
+
+    /// After the hub was killed: a hub opens its port for itself alone, which outlives it here since this end is still
+    /// open, and would shut the next one out.
+    pub fn release(&mut self) {
+        if let Some(plugged) = &mut self.plugged {
+            plugged.far.set_exclusive(false).expect("release the line");
+        }
+    }
+}
+
+impl Drop for Pty {
+    fn drop(&mut self) {
+        self.unplug();
+    }
+}

@@ -4,9 +4,11 @@
 //! wall time is one offset per boot segment, found when something vouches for it.
 
 mod certificates;
+pub mod estimate;
 mod scaled;
 mod system;
 mod test_clock;
+pub mod trust;
 
 pub use certificates::CertificateTime;
 pub use scaled::ScaledClock;

@@ -2,6 +2,35 @@
 //!
 //! `step(state, event, at)` first fires every deadline up to `at`, each at its own instant, then the event. Same inputs,
 //! same decisions, same ids.
+//!
+//! - `state`: what is remembered, its checkpoint, what it shows; `unit`, `probe`: its parts.
+//! - `step`: events and deadlines in order; `temperature`, `contact`: the two machines.
+//! - `limits`: which rule applies and what it makes of a temperature; `schedule`, `zone`: when it holds.
+//!
+//! What the two tables of the domain leave open is decided so:
+//! - A probe is *alive* until the instant at which its unit, had it no other probe, would go offline. A unit is offline
+//!   when none of its probes is alive.
+//! - A unit with several probes is out while an alive one was out and has not been inside the band since; it is `ok`
+//!   again when there were enough good readings and each alive probe that was out gave enough of its own.
+//! - "By the clock" means: the next reading of a probe that is out is overdue by its check-in interval and the buffer.
+//! - Below the minimum of a freezer type the alarm is confirmed, but stays a warning; once above the maximum, the delay
+//!   runs anew for `critical`.
+//! - Of two rules of one level, one with a schedule goes first, then the smaller id. While wall time is unknown a rule
+//!   with a schedule does not hold: the unit's own limits are watched.
+
+mod contact;
+mod limits;
+mod probe;
+mod schedule;
+mod state;
+mod step;
+mod temperature;
+mod unit;
+mod zone;
+
+pub use schedule::ScheduleError;
+pub use state::{LastReading, OpenAlert, STATE_VERSION, State, StateError, UnitView};
+pub use step::step;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -15,6 +44,17 @@ use crate::domain::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Tick(pub i64);
 
+impl Tick {
+    /// Milliseconds from `earlier` until this; never less than 0.
+    pub fn since(self, earlier: Tick) -> i64 {
+        self.0.saturating_sub(earlier.0).max(0)
+    }
+
+    pub fn plus(self, ms: i64) -> Tick {
+        Tick(self.0.saturating_add(ms))
+    }
+}
+
 /// The moment of an event: its instant, and the last (epoch, seq) given out before it, from which ids derive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct At {
@@ -26,7 +66,9 @@ pub struct At {
 /// An input of the rules. Readings come from the log; every other kind is a row of `hub_inputs`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
-    /// The hub began to run again; `gap` is how long it did not.
+    /// The hub began to run again; `gap` is how long it did not. The moment's tick already holds the gap, and
+    /// tick - gap is the last instant at which the hub is known to have watched: what was due until then is decided
+    /// as of then, check-in clocks start anew.
     Started {
         gap: Gap,
     },
@@ -193,6 +235,26 @@ impl Default for Constants {
     }
 }
 
+impl Constants {
+    pub(crate) fn good_needed(&self) -> u32 {
+        self.good_readings.max(1)
+    }
+
+    pub(crate) fn above_limit_ms(&self) -> i64 {
+        i64::from(self.above_limit_min) * MINUTE_MS
+    }
+
+    pub(crate) fn above_reset_ms(&self) -> i64 {
+        i64::from(self.above_limit_reset_min) * MINUTE_MS
+    }
+
+    pub(crate) fn buffer_ms(&self) -> i64 {
+        i64::from(self.check_in_buffer_s) * 1_000
+    }
+}
+
+pub(crate) const MINUTE_MS: i64 = 60_000;
+
 /// What the rules decided, with the instant it became true (deadlines: their own).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
@@ -205,6 +267,7 @@ pub struct Decision {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
+    /// An alert began, with `Decision::id` as its id.
     Opened {
         alert_type: AlertType,
         severity: Severity,
@@ -213,7 +276,7 @@ pub enum What {
         trigger: Option<Temperature>,
         violated: Option<Violated>,
     },
-    /// The alert `alert` rose to `severity`; level and `escalated_at` follow.
+    /// The alert `alert` is confirmed or rose, and has `severity` now; level and `escalated_at` follow.
     Raised { alert: Uuid, alert_type: AlertType, severity: Severity, reason: Reason },
     /// Closed; `at` is when it became true (the first good reading), `by` a person.
     Resolved { alert: Uuid, alert_type: AlertType, at: Tick, by: Option<Uuid> },
@@ -247,4 +310,26 @@ pub enum Reason {
     MissedCheckIns,
     Reading,
     UnitRemoved,
+    /// The unit's last probe was taken away: nothing is left to be silent.
+    ProbeUnassigned,
+}
+
+impl Reason {
+    /// As audit payloads spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::OutOfLimits => "out_of_limits",
+            Reason::ConfirmDelayOver => "confirm_delay_over",
+            Reason::AboveLimitTooLong => "above_limit_too_long",
+            Reason::BackInside => "back_inside",
+            Reason::GoodReadings => "good_readings",
+            Reason::OutAgain => "out_again",
+            Reason::ManualLog => "manual_log",
+            Reason::ResolvedByPerson => "resolved_by_person",
+            Reason::MissedCheckIns => "missed_check_ins",
+            Reason::Reading => "reading",
+            Reason::UnitRemoved => "unit_removed",
+            Reason::ProbeUnassigned => "probe_unassigned",
+        }
+    }
 }

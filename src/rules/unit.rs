@@ -1,0 +1,112 @@
+//! One unit's memory: its configuration, its probes, both machines.
+
+use serde::{Deserialize, Serialize};
+
+use super::contact::Contact;
+use super::probe::ProbeState;
+use super::state::{OpenAlert, Site, UnitView};
+use super::step::Alert;
+use super::temperature::Heat;
+use super::{Tick, UnitConfig};
+use crate::domain::{AlertType, UnitNo, UnitStatus};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Unit {
+    pub config: UnitConfig,
+    /// In the order of the configuration.
+    pub probes: Vec<ProbeState>,
+    pub heat: Heat,
+    pub contact: Contact,
+    /// When `shown` became what it is.
+    pub since: Tick,
+    /// Indices into `Site::rules` of the temperature rules of this unit, most specific first.
+    #[serde(skip)]
+    pub rules: Vec<u32>,
+    /// The earliest instant at which something is decided without an event.
+    #[serde(skip)]
+    pub deadline: Option<Tick>,
+}
+
+impl Unit {
+    pub fn new(config: UnitConfig, tick: Tick) -> Self {
+        Self {
+            config,
+            probes: Vec::new(),
+            heat: Heat::default(),
+            contact: Contact::new(tick),
+            since: tick,
+            rules: Vec::new(),
+            deadline: None,
+        }
+    }
+
+    pub fn view(&self) -> UnitView {
+        UnitView {
+            unit: self.config.unit,
+            temperature: self.heat.status(),
+            contact: (!self.probes.is_empty()).then(|| self.contact.status()),
+            shown: self.shown(),
+            since: self.since,
+            last_reading: self.probes.iter().filter_map(|probe| probe.newest).max_by_key(|last| last.tick),
+        }
+    }
+
+    pub fn open_alerts(&self) -> impl Iterator<Item = OpenAlert> {
+        let unit: UnitNo = self.config.unit;
+        let open = |alert: Option<Alert>, alert_type| {
+            alert.map(|alert| OpenAlert {
+                id: alert.id,
+                unit,
+                device: None,
+                alert_type,
+                severity: alert.severity,
+            })
+        };
+        [
+            open(self.heat.alert, AlertType::AlarmActive),
+            open(self.contact.alert, AlertType::MonitoringInterrupted),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    /// `units.status`: the higher of both machines.
+    pub fn shown(&self) -> UnitStatus {
+        let (temperature, contact) = (self.heat.status(), self.contact.status());
+        if height(contact) > height(temperature) { contact } else { temperature }
+    }
+
+    /// Recomputes what is not saved.
+    pub fn derive(&mut self, site: &Site) {
+        self.rules.clear();
+        self.rules.extend(
+            (0u32..)
+                .zip(&site.rules)
+                .filter(|(_, rule)| {
+                    rule.alert_type == AlertType::AlarmActive && rule.covers(self.config.unit)
+                })
+                .map(|(index, _)| index),
+        );
+        for probe in &mut self.probes {
+            probe.derive(&site.constants);
+        }
+        self.deadline = self.next_deadline(site);
+    }
+
+    pub fn next_deadline(&self, site: &Site) -> Option<Tick> {
+        self.heat_deadline(&site.constants).into_iter().chain(self.contact_deadline(&site.constants)).min()
+    }
+}
+
+/// The order in which `units.status` shows them.
+fn height(status: UnitStatus) -> u8 {
+    match status {
+        UnitStatus::AlarmActive => 6,
+        UnitStatus::Excursion => 5,
+        UnitStatus::ManualRequired => 4,
+        UnitStatus::MonitoringInterrupted => 3,
+        UnitStatus::Offline => 2,
+        UnitStatus::Restoring => 1,
+        UnitStatus::Ok => 0,
+    }
+}

@@ -1,5 +1,7 @@
 //! When a rule holds, by the wall clock of the site.
 
+use std::cmp::Ordering;
+
 use jiff::civil::DateTime;
 use serde::Deserialize;
 
@@ -51,12 +53,12 @@ impl Schedule {
         let yesterday = (today + 6) % 7;
         let hour = wall.hour() as u8;
         let has = |day| self.days.contains(&day);
-        if self.start_hour == self.end_hour {
-            has(today)
-        } else if self.start_hour < self.end_hour {
-            has(today) && (self.start_hour..self.end_hour).contains(&hour)
-        } else {
-            (has(today) && hour >= self.start_hour) || (has(yesterday) && hour < self.end_hour)
+        match self.start_hour.cmp(&self.end_hour) {
+            Ordering::Equal => has(today),
+            Ordering::Less => has(today) && (self.start_hour..self.end_hour).contains(&hour),
+            Ordering::Greater => {
+                (has(today) && hour >= self.start_hour) || (has(yesterday) && hour < self.end_hour)
+            }
         }
     }
 }

@@ -202,7 +202,7 @@ impl Unit {
         let is_due = |at: Option<Tick>| at.is_some_and(|at| at <= turn.tick);
         let decided = |tick: Tick| if is_out_now { tick } else { tick.max(self.out_overdue(constants)) };
 
-        let is_confirmed = is_first_after_gap || is_due(self.confirm_at().map(decided));
+        let is_confirmed = is_first_after_gap || is_due(Some(decided(self.confirm_at())));
         let is_critical = self.is_critically_out()
             && self.heat.critical_since.is_some()
             && (is_first_after_gap || is_due(self.critical_at().map(decided)));
@@ -245,7 +245,7 @@ impl Unit {
         let overdue = self.out_overdue(constants);
         let critical = self.critical_at().filter(|_| self.is_critically_out());
         let by_delay = match self.heat.phase {
-            Phase::Excursion => self.confirm_at(),
+            Phase::Excursion => Some(self.confirm_at()),
             _ => critical,
         };
         let too_long =
@@ -347,8 +347,8 @@ impl Unit {
         sides.clone().next().is_none() || sides.any(|side| self.may_be_critical(side))
     }
 
-    fn confirm_at(&self) -> Option<Tick> {
-        Some(self.heat.out_since.plus(self.heat.delay_ms()))
+    fn confirm_at(&self) -> Tick {
+        self.heat.out_since.plus(self.heat.delay_ms())
     }
 
     fn critical_at(&self) -> Option<Tick> {

@@ -1,0 +1,232 @@
+//! What a configuration that parses may still get wrong.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::{Config, MqttSection, Secret, SerialSection};
+
+/// A name goes into counters, logs and `devices.port`.
+const NAME_LENGTH_MAX: usize = 64;
+/// The widest filter needs a handful.
+const TOPICS_MAX: usize = 32;
+
+/// Sentences for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// It will not work.
+    pub errors: Vec<String>,
+    /// It works, but is probably not meant.
+    pub warnings: Vec<String>,
+}
+
+impl Findings {
+    fn require(&mut self, holds: bool, error: impl FnOnce() -> String) {
+        if !holds {
+            self.errors.push(error());
+        }
+    }
+
+    fn prefer(&mut self, holds: bool, warning: impl FnOnce() -> String) {
+        if !holds {
+            self.warnings.push(warning());
+        }
+    }
+
+    fn require_within(&mut self, key: &str, value: u64, range: std::ops::RangeInclusive<u64>) {
+        let (least, most) = (*range.start(), *range.end());
+        self.require(range.contains(&value), || format!("{key} = {value} is outside {least} to {most}"));
+    }
+}
+
+pub fn check(config: &Config) -> Findings {
+    let mut found = Findings::default();
+    hub(config, &mut found);
+    store(config, &mut found);
+    names(config, &mut found);
+    config.serial.iter().for_each(|port| serial(port, &mut found));
+    config.mqtt.iter().for_each(|broker| mqtt(broker, &mut found));
+    uplink(config, &mut found);
+    rules(config, &mut found);
+    found.prefer(!config.serial.is_empty() || !config.mqtt.is_empty(), || {
+        "there is neither a [[serial]] nor an [[mqtt]] section: the hub hears no sensor".into()
+    });
+    found
+}
+
+fn hub(config: &Config, found: &mut Findings) {
+    let hub = &config.hub;
+    for (key, value) in
+        [("name", &hub.name), ("organization", &hub.organization), ("site", &hub.site), ("area", &hub.area)]
+    {
+        // varchar(256) in the central schema.
+        found.require((1..=256).contains(&value.chars().count()), || {
+            format!("[hub] {key} must have 1 to 256 characters")
+        });
+    }
+    found.require(hub.state_dir.is_absolute(), || {
+        format!("[hub] state_dir = {:?} must be an absolute path", hub.state_dir)
+    });
+    if let Some(zone) = &hub.time_zone {
+        found.require(jiff::tz::TimeZone::get(zone).is_ok(), || {
+            format!("[hub] time_zone = {zone:?} is no IANA time zone; they look like \"Europe/Berlin\"")
+        });
+    }
+}
+
+fn store(config: &Config, found: &mut Findings) {
+    let store = &config.store;
+    // A minute: more than that of readings nobody should lose to a power cut.
+    found.require_within("[store] window_ms", store.window_ms, 100..=60_000);
+    found.require_within("[store] window_frames", store.window_frames.into(), 1..=10_000);
+    found.require_within("[store] readings_days", store.readings_days.into(), 1..=36_500);
+    found.require_within("[store] frames_days", store.frames_days.into(), 0..=3_650);
+    found.require_within("[store] frames_mib", store.frames_mib, 1..=1 << 20);
+    if let Some(size) = store.size_mib_max {
+        // Below, a migration's copy and the backup leave no room for readings.
+        found.require_within("[store] size_mib_max", size, 64..=1 << 30);
+    }
+}
+
+fn names(config: &Config, found: &mut Findings) {
+    let sources =
+        config.serial.iter().map(|port| &port.name).chain(config.mqtt.iter().map(|broker| &broker.name));
+    let mut seen = BTreeSet::new();
+    for name in sources {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        found.require((1..=NAME_LENGTH_MAX).contains(&name.len()) && name.chars().all(is_plain), || {
+            format!("name = {name:?} must have 1 to {NAME_LENGTH_MAX} letters, digits, dots, dashes and underscores")
+        });
+        found.require(seen.insert(name), || {
+            format!("two sources have the name {name:?}: sensors could not be told apart")
+        });
+    }
+    let mut paths = BTreeSet::new();
+    for port in &config.serial {
+        found.require(paths.insert(&port.path), || {
+            format!("two [[serial]] sections open {}", port.path.display())
+        });
+    }
+}
+
+fn serial(port: &SerialSection, found: &mut Findings) {
+    found.require(port.path.is_absolute(), || {
+        format!("[[serial]] {}: path = {:?} must be absolute", port.name, port.path)
+    });
+    found.require_within(&format!("[[serial]] {}: baud", port.name), port.baud().into(), 300..=4_000_000);
+    if let Some(model) = &port.model {
+        found.require(model.split('/').filter(|part| !part.is_empty()).count() == 2, || {
+            format!(
+                "[[serial]] {}: model = {model:?} must be VENDOR/MODEL, as `devices models` lists them",
+                port.name
+            )
+        });
+    }
+}
+
+fn mqtt(broker: &MqttSection, found: &mut Findings) {
+    let name = &broker.name;
+    let topics = broker.topics();
+    found.require((1..=TOPICS_MAX).contains(&topics.len()), || {
+        format!("[[mqtt]] {name}: topics must be 1 to {TOPICS_MAX} filters")
+    });
+    for topic in topics {
+        found.require(is_filter(&topic), || {
+            format!("[[mqtt]] {name}: {topic:?} is no topic filter: `+` stands for a whole level, `#` only for the last")
+        });
+    }
+    if let Some(id) = &broker.client_id {
+        found.require((1..=128).contains(&id.len()) && id.chars().all(|c| c.is_ascii_graphic()), || {
+            format!("[[mqtt]] {name}: client_id must have 1 to 128 printable characters without spaces")
+        });
+    }
+    // rumqttc refuses less than 5 s.
+    found.require_within(&format!("[[mqtt]] {name}: keep_alive_s"), broker.keep_alive_s.into(), 5..=3_600);
+    found.require(broker.username.is_some() || broker.password_file.is_none(), || {
+        format!("[[mqtt]] {name}: password_file without username")
+    });
+    found.require(broker.url.is_tls || broker.ca_file.is_none(), || {
+        format!("[[mqtt]] {name}: ca_file is only used with mqtts://")
+    });
+    found.prefer(broker.url.is_tls || broker.url.is_loopback() || broker.password_file.is_none(), || {
+        format!("[[mqtt]] {name}: the password crosses the network readable by all; use mqtts://")
+    });
+    if let Some(path) = &broker.password_file
+        && let Err(error) = Secret::read(path)
+    {
+        found.warnings.push(format!("[[mqtt]] {name}: password_file: {error:#}"));
+    }
+    readable(&format!("[[mqtt]] {name}: ca_file"), broker.ca_file.as_deref(), found);
+}
+
+/// MQTT 3.1.1, 4.7.1.
+fn is_filter(topic: &str) -> bool {
+    let levels: Vec<&str> = topic.split('/').collect();
+    let is_level = |(index, level): (usize, &&str)| match *level {
+        "+" => true,
+        "#" => index + 1 == levels.len(),
+        plain => !plain.contains(['+', '#', '\0']),
+    };
+    (1..=65_535).contains(&topic.len()) && levels.iter().enumerate().all(is_level)
+}
+
+fn uplink(config: &Config, found: &mut Findings) {
+    let uplink = &config.uplink;
+    found.require_within("[uplink] interval_s", uplink.interval_s.into(), 1..=3_600);
+    // Central calls a hub offline after three missed polls of five minutes.
+    found.require_within("[uplink] poll_s", uplink.poll_s.into(), 10..=300);
+    if let Some(url) = &uplink.url {
+        let host = |rest: &str| rest.split(['/', ':']).next().unwrap_or_default().to_owned();
+        let is_loopback = |rest: &str| {
+            matches!(host(rest).as_str(), "127.0.0.1" | "localhost") || rest.starts_with("[::1]")
+        };
+        match url.split_once("://") {
+            Some(("https", rest)) if !rest.is_empty() => {}
+            Some(("http", rest)) if is_loopback(rest) => {}
+            Some(("http", _)) => found.errors.push(format!(
+                "[uplink] url = {url:?}: plain http is only for this machine itself; use https://"
+            )),
+            _ => found.errors.push(format!("[uplink] url = {url:?} must begin with https://")),
+        }
+    }
+    readable("[uplink] ca_file", uplink.ca_file.as_deref(), found);
+}
+
+fn rules(config: &Config, found: &mut Findings) {
+    let rules = &config.rules;
+    let minutes_of_a_day = 1_440;
+    for (key, value, least, most) in [
+        ("confirm_delay_min", rules.confirm_delay_min, 0, minutes_of_a_day),
+        ("hysteresis_hundredths", rules.hysteresis_hundredths, 0, 1_000),
+        ("good_readings", rules.good_readings, 1, 100),
+        ("above_limit_min", rules.above_limit_min, 1, minutes_of_a_day),
+        ("above_limit_reset_min", rules.above_limit_reset_min, 1, minutes_of_a_day),
+        ("check_in_default_s", rules.check_in_default_s, 10, 86_400),
+        ("check_in_buffer_s", rules.check_in_buffer_s, 0, 3_600),
+        ("missed_warning", rules.missed_warning, 1, 1_000),
+        ("missed_critical", rules.missed_critical, 1, 1_000),
+        ("missed_warning_slow", rules.missed_warning_slow, 1, 1_000),
+        ("missed_critical_slow", rules.missed_critical_slow, 1, 1_000),
+        ("contact_warning_min", rules.contact_warning_min, 0, minutes_of_a_day),
+        ("contact_critical_min", rules.contact_critical_min, 0, minutes_of_a_day),
+    ] {
+        found.require_within(&format!("[rules] {key}"), value.into(), least..=most);
+    }
+    for (warning, critical, what) in [
+        (rules.missed_warning, rules.missed_critical, "missed"),
+        (rules.missed_warning_slow, rules.missed_critical_slow, "missed (slow)"),
+        (rules.contact_warning_min, rules.contact_critical_min, "contact"),
+    ] {
+        found.require(warning <= critical, || {
+            format!("[rules] {what}: the warning must not come after the critical alert")
+        });
+    }
+}
+
+fn readable(key: &str, path: Option<&Path>, found: &mut Findings) {
+    if let Some(path) = path
+        && let Err(error) = std::fs::File::open(path)
+    {
+        // A warning: the file may be readable only to the hub's own user.
+        found.warnings.push(format!("{key} = {}: {error}", path.display()));
+    }
+}

@@ -1,0 +1,165 @@
+use super::*;
+use crate::domain::Scale;
+
+/// The example with every setting switched on (`#key` without a space is a setting, `# text` is prose).
+fn example_switched_on() -> String {
+    let lines = EXAMPLE.lines().map(|line| match line.strip_prefix('#') {
+        Some(setting) if !setting.starts_with(' ') => setting,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_example_shows_every_key_with_its_default() {
+    assert_eq!(Config::parse(EXAMPLE).unwrap(), Config::default());
+    let mut shown = Config::parse(&example_switched_on()).unwrap();
+    let (serial, mqtt) = (shown.serial.remove(0), shown.mqtt.remove(0));
+    assert_eq!((serial.baud, mqtt.keep_alive_s), (Some(serial.preset.baud()), keep_alive_default()));
+    assert_eq!(mqtt.topics, Some(vec![mqtt.kind.topic().to_owned()]));
+    // Keys whose default is their absence.
+    shown.hub.time_zone = None;
+    shown.store.size_mib_max = None;
+    (shown.uplink.url, shown.uplink.ca_file) = (None, None);
+    assert_eq!(shown, Config::default());
+
+    for section in ["hub", "store", "clock", "serial", "mqtt", "uplink", "control", "rules", "log"] {
+        let is_list = matches!(section, "serial" | "mqtt");
+        let header = if is_list { format!("[[{section}]]") } else { format!("[{section}]") };
+        let error = toml::from_str::<Config>(&format!("{header}\nno_such_key_here = 1")).unwrap_err();
+        let text = example_switched_on();
+        let part =
+            text.split(&format!("{header}\n")).nth(1).unwrap_or_else(|| panic!("{header} is not shown"));
+        let part = part.split("\n[").next().unwrap();
+        for key in error.message().split('`').skip(3).step_by(2) {
+            assert!(
+                part.lines().any(|line| line.starts_with(&format!("{key} = "))),
+                "{header} {key} is not shown"
+            );
+        }
+    }
+}
+
+fn keep_alive_default() -> u16 {
+    let text = "[[mqtt]]\nname = 'a'\nurl = 'mqtt://b'\nkind = 'ttn-v3'";
+    Config::parse(text).unwrap().mqtt[0].keep_alive_s
+}
+
+#[track_caller]
+fn check_error(text: &str, want: &str) {
+    let error = format!("{:#}", Config::parse(text).expect_err("is refused"));
+    assert_eq!(error, want, "{text}");
+}
+
+#[test]
+fn slips_are_named_with_their_line() {
+    check_error("[hub]\n\nnmae = 'x'", "line 3: unknown key `nmae`; did you mean `name`?");
+    check_error("[sotre]\n", "line 1: unknown key `sotre`; did you mean `store`?");
+    check_error("[log]\nformat = 'jsn'", "line 2: unknown value `jsn`; did you mean `json`?");
+    check_error("[control]\nzzz = 1", "line 2: unknown key `zzz`; known here: socket");
+    check_error(
+        "[rules]\nconfirm_delay = 1",
+        "line 2: unknown key `confirm_delay`; did you mean `confirm_delay_min`?",
+    );
+    check_error(
+        "[[serial]]\nname = 'a'\npath = '/dev/x'\npreset = 'reyax'\nbauds = 9600",
+        "line 5: unknown key `bauds`; did you mean `baud`?",
+    );
+    check_error("[hub]\ntemp_unit = 'K'", "line 2: unknown value `K`; known here: C, F");
+    check_error("[[serial]]\nname = 'a'", "line 1: missing field `path`");
+    check_error("[store]\nwindow_ms = 'x'", "line 2: invalid type: string \"x\", expected u64");
+    let url = |url: &str| format!("[[mqtt]]\nname = 'a'\nkind = 'ttn-v3'\nurl = '{url}'");
+    check_error(&url("http://x"), "line 4: a broker's url begins with mqtt:// or mqtts://");
+    let error = Config::parse(&url("mqtt://me:hunter2@host")).unwrap_err();
+    assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
+}
+
+#[test]
+fn broker_urls() {
+    for (text, want) in [
+        ("mqtt://broker", Some(("broker", 1883, false))),
+        ("mqtts://broker/", Some(("broker", 8883, true))),
+        ("mqtts://10.0.0.2:18883", Some(("10.0.0.2", 18883, true))),
+        ("mqtt://[::1]:1884", Some(("::1", 1884, false))),
+        ("mqtt://", None),
+        ("mqtt://a:b", None),
+        ("mqtt://a/b", None),
+        ("broker:1883", None),
+    ] {
+        let got = BrokerUrl::try_from(text.to_owned()).ok();
+        let got = got.as_ref().map(|url| (url.host.as_str(), url.port, url.is_tls));
+        assert_eq!(got, want, "{text}");
+    }
+}
+
+#[track_caller]
+fn check_findings(text: &str, errors: &[&str], warnings: &[&str]) {
+    let found = Config::parse(text).unwrap().check();
+    for (got, want) in [(&found.errors, errors), (&found.warnings, warnings)] {
+        assert_eq!(got.len(), want.len(), "{text}: {got:?}");
+        for (got, want) in got.iter().zip(want) {
+            assert!(got.contains(want), "{got:?} does not say {want:?}");
+        }
+    }
+}
+
+#[test]
+fn values_that_cannot_work_are_found() {
+    let port = "[[serial]]\nname = 'a'\npath = '/dev/a'\npreset = 'json'\n";
+    let broker = "[[mqtt]]\nname = 'b'\nurl = 'mqtt://10.0.0.2'\nkind = 'chirpstack-v4'\n";
+    check_findings("", &[], &["hears no sensor"]);
+    check_findings(port, &[], &[]);
+    check_findings(broker, &[], &[]);
+    check_findings(&format!("{port}{port}"), &["two sources", "two [[serial]]"], &[]);
+    check_findings(&format!("{port}baud = 5"), &["a: baud = 5 is outside 300 to 4000000"], &[]);
+    check_findings(&format!("{port}model = 'lht65n'"), &["VENDOR/MODEL"], &[]);
+    check_findings(&port.replace("'a'", "'a b'"), &["letters, digits"], &[]);
+    check_findings(&port.replace("/dev/a", "a"), &["must be absolute"], &[]);
+    check_findings(&format!("{broker}topics = ['a/#/b', 'a+', '']"), &["a/#/b", "a+", "\"\""], &[]);
+    check_findings(&format!("{broker}topics = []"), &["1 to 32"], &[]);
+    check_findings(
+        &format!("{broker}username = 'u'\npassword_file = '/no/such/file'"),
+        &[],
+        &["readable by all", "/no/such/file"],
+    );
+    check_findings(
+        &format!("{broker}password_file = '/no'\nkeep_alive_s = 1"),
+        &["keep_alive_s = 1", "without username"],
+        &["", ""],
+    );
+    check_findings(&format!("{broker}ca_file = '/no/such'"), &["only used with mqtts"], &["ca_file"]);
+    check_findings(
+        &format!("[hub]\ntime_zone = 'Mars/Base'\nstate_dir = 'x'\n{port}"),
+        &["absolute", "IANA"],
+        &[],
+    );
+    check_findings(&format!("[store]\nwindow_ms = 0\n{port}"), &["window_ms"], &[]);
+    check_findings(&format!("[rules]\nmissed_warning = 9\n{port}"), &["missed"], &[]);
+    for (url, errors) in [
+        ("https://central.example/base", &[][..]),
+        ("http://127.0.0.1:8080", &[]),
+        ("http://[::1]:8080", &[]),
+        ("http://central.example", &["plain http"]),
+        ("http://localhost.example", &["plain http"]),
+        ("central.example", &["https://"]),
+    ] {
+        check_findings(&format!("[uplink]\nurl = '{url}'\n{port}"), errors, &[]);
+    }
+}
+
+#[test]
+fn a_file_is_loaded_or_refused_as_a_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hub.toml");
+    assert_eq!(Config::load(None).unwrap(), Config::default());
+    std::fs::write(&path, "[hub]\ntemp_unit = 'F'\ntime_zone = 'Europe/Berlin'").unwrap();
+    let config = Config::load(Some(&path)).unwrap();
+    assert_eq!((config.hub.temp_unit, config.zone().as_str()), (Scale::F, "Europe/Berlin"));
+    for (text, want) in [("[store]\nwindow_ms = 1\nframes_mib = 0", "frames_mib"), ("[store", "line 1")] {
+        std::fs::write(&path, text).unwrap();
+        let error = format!("{:#}", Config::load(Some(&path)).unwrap_err());
+        assert!(error.contains(want) && error.contains("hub.toml"), "{error}");
+    }
+    let missing = Config::load(Some(&folder.path().join("none.toml"))).unwrap_err();
+    assert!(format!("{missing:#}").contains("none.toml: No such file"), "{missing:#}");
+}

@@ -70,3 +70,55 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     out.copy_from_slice(context.finish().as_ref());
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EPOCH: Epoch = Epoch([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+    const MS: i64 = 1_790_000_000_123;
+
+    /// Computed apart, by another SHA-256: rows in central databases have these ids, so they never change.
+    #[test]
+    fn ids_are_frozen() {
+        assert_eq!(reading_id(EPOCH, 300, MS).to_string(), "01a0c450-6c7b-7996-b66d-885c2bf2d89f");
+        assert_eq!(
+            decision_id(EPOCH, 300, "alarm_active", 7, 9).to_string(),
+            "587e4f6f-7849-406b-948a-20215fcf13c6"
+        );
+        assert_eq!(time_ordered_id(MS, [0xff; 10]).to_string(), "01a0c450-6c7b-7fff-bfff-ffffffffffff");
+    }
+
+    #[test]
+    fn layouts_are_those_of_rfc_9562() {
+        for (id, version) in [
+            (reading_id(EPOCH, 300, MS), 7),
+            (reading_id(EPOCH, u64::MAX, i64::MIN), 7),
+            (decision_id(EPOCH, 300, "alarm_active", 7, 9), 4),
+            (time_ordered_id(MS, [0xff; 10]), 7),
+        ] {
+            assert_eq!(id.get_version_num(), version, "{id}");
+            assert_eq!(id.get_variant(), uuid::Variant::RFC4122, "{id}");
+        }
+        assert_eq!(&reading_id(EPOCH, 300, MS).as_bytes()[..6], &MS.to_be_bytes()[2..]);
+        assert!(reading_id(EPOCH, 1, MS) < reading_id(EPOCH, 0, MS + 1));
+    }
+
+    #[test]
+    fn every_part_counts() {
+        let ids = [
+            decision_id(EPOCH, 1, "a", 1, 1),
+            decision_id(Epoch([0; 16]), 1, "a", 1, 1),
+            decision_id(EPOCH, 2, "a", 1, 1),
+            decision_id(EPOCH, 1, "b", 1, 1),
+            decision_id(EPOCH, 1, "a", 2, 1),
+            decision_id(EPOCH, 1, "a", 1, 2),
+            reading_id(EPOCH, 1, MS),
+            reading_id(EPOCH, 2, MS),
+            reading_id(EPOCH, 1, MS + 1),
+            reading_id(Epoch([0; 16]), 1, MS),
+        ];
+        let distinct: std::collections::HashSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), ids.len());
+    }
+}

@@ -11,3 +11,29 @@ pub fn verify(public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
         .verify(message, signature)
         .is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+
+    use super::*;
+
+    #[test]
+    fn only_the_statement_itself_verifies() {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[5; 32]).unwrap();
+        let key = pair.public_key().as_ref();
+        let message = time_message(&[1; 16], 1_790_000_000_123);
+        let signature = pair.sign(&message);
+        assert!(verify(key, &message, signature.as_ref()));
+        for other in [
+            time_message(&[2; 16], 1_790_000_000_123),
+            time_message(&[1; 16], 1_790_000_000_124),
+            message[1..].to_vec(),
+        ] {
+            assert!(!verify(key, &other, signature.as_ref()));
+        }
+        assert!(!verify(&[0; 32], &message, signature.as_ref()));
+        assert!(!verify(&key[..31], &message, signature.as_ref()));
+        assert!(!verify(key, &message, &signature.as_ref()[..63]));
+    }
+}

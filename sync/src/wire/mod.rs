@@ -1,8 +1,16 @@
 //! The upload format, version 1: postcard, columnar for readings, rows of named columns for everything else, then zstd.
 //! Frozen by golden bytes. A body is decoded through a reader that counts, so that a lying frame cannot take memory.
 
+mod columns;
+mod frame;
+mod readings;
+mod state;
+mod times;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use state::{COLUMNS_MAX, VALUES_MAX};
 
 use crate::ids::Epoch;
 use crate::scale::Scale;
@@ -15,6 +23,34 @@ pub const BODY_BYTES_MAX: usize = 1 << 20;
 pub const DECODED_BYTES_MAX: usize = 16 << 20;
 /// Rows or readings in a body.
 pub const ROWS_MAX: usize = 20_000;
+
+/// The body to store and send: the version, then the compressed columns. The same batch always makes the same bytes (of
+/// one zstd version). Refuses what is over a limit, and readings whose seq repeats or is outside the interval.
+pub fn encode(batch: &Batch) -> Result<Vec<u8>, WireError> {
+    let mut plain = frame::Plain::default();
+    columns::write_value(&mut plain, &batch.header);
+    match (&batch.body, batch.header.lane) {
+        (Body::State(rows), Lane::State) => state::write(&mut plain, rows)?,
+        (Body::Readings(readings), Lane::Readings) => readings::write(&mut plain, readings)?,
+        _ => return Err(WireError::Unfit("its lane is not that of its rows".into())),
+    }
+    frame::pack(&plain)
+}
+
+/// Reads a body from anywhere: any bytes give a batch or an error, in bounded memory. Readings come sorted by (unit,
+/// device, probe, scale, recorded_ms, seq), each seq once and inside the interval; that units and devices are explained
+/// and that values make sense is for the caller to check.
+pub fn decode(body: &[u8]) -> Result<Batch, WireError> {
+    let plain = frame::unpack(body)?;
+    let mut input = columns::Input(&plain);
+    let header: Header = input.value()?;
+    let body = match header.lane {
+        Lane::State => Body::State(state::read(&mut input)?),
+        Lane::Readings => Body::Readings(readings::read(&mut input)?),
+    };
+    input.end()?;
+    Ok(Batch { header, body })
+}
 
 /// State (alerts, audit, people's entries, devices) or readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -169,7 +205,11 @@ pub enum WireError {
     TooLarge { got: usize, max: usize },
     #[error("body holds {got} rows, over the limit of {max}")]
     TooManyRows { got: usize, max: usize },
-    #[error("format version {0} is not known to this receiver")]
+    #[error("body holds {got} values, over the limit of {max}")]
+    TooManyValues { got: usize, max: usize },
+    #[error("batch cannot be written: {0}")]
+    Unfit(String),
+    #[error("format version {0} is not known; this build reads version {VERSION}")]
     Version(u8),
     #[error("body is damaged: {0}")]
     Damaged(String),

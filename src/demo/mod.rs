@@ -1,1 +1,3 @@
-//! (Contract in README.)
+//! The simulated kitchen: sensors that speak real payloads through a real line, for a demonstration and for tests.
+
+pub mod kitchen;

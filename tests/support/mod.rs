@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, reason = "no test crate uses every starter")]
 
 mod mosquitto;
+mod mqtt;
 mod pgbouncer;
 mod postgres;
 mod process;
@@ -11,6 +12,7 @@ mod programs;
 mod pty;
 
 pub use mosquitto::Mosquitto;
+pub use mqtt::{Publisher, options as mqtt_options};
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, connect};
 pub use process::{Running, Scratch};

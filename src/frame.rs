@@ -63,8 +63,18 @@ pub struct Identity {
     pub counter: Option<u32>,
     /// ChirpStack v4.
     pub deduplication_id: Option<String>,
-    /// MQTT: the packet id of a message with DUP set, and its topic.
-    pub redelivery: Option<(u16, String)>,
+    /// MQTT at QoS 1: what names the publish on its connection. Every such message has it, redelivered or not.
+    pub packet: Option<MqttPacket>,
+}
+
+/// A publish as the broker numbers it. A redelivery has DUP set and the topic, bytes and packet id of one that was
+/// committed on the connection before.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MqttPacket {
+    pub id: u16,
+    pub topic: String,
+    /// DUP.
+    pub is_redelivered: bool,
 }
 
 /// Where an acknowledgement goes: the source's connection number and its number for the message there. A source drops

@@ -25,6 +25,8 @@ mod schedule;
 mod state;
 mod step;
 mod temperature;
+#[cfg(test)]
+mod tests;
 mod unit;
 mod zone;
 

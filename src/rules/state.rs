@@ -124,6 +124,9 @@ impl State {
         if !state.units.is_sorted_by(|a, b| a.config.unit < b.config.unit) {
             return Err(StateError::Damaged("units are not in order".into()));
         }
+        if !state.units.iter().all(Unit::is_sound) {
+            return Err(StateError::Damaged("a unit is out of its limits without an alert".into()));
+        }
         state.derive();
         Ok(state)
     }

@@ -279,9 +279,9 @@ impl Unit {
                 self.heat.is_manual = true;
                 let severity =
                     if self.may_be_critical(side) { Severity::Critical } else { Severity::Warning };
-                if self.heat.phase != Phase::Alarm
-                    || self.heat.alert.is_some_and(|alert| alert.severity < severity)
-                {
+                let is_confirmed =
+                    matches!(self.heat.phase, Phase::Alarm | Phase::Restoring { was_alarm: true });
+                if !is_confirmed || self.heat.alert.is_some_and(|alert| alert.severity < severity) {
                     self.raise_to(severity, Reason::ManualLog, turn);
                 }
                 self.enter_heat(Phase::Alarm, Reason::ManualLog, turn);
@@ -329,6 +329,11 @@ impl Unit {
         let (from, shown) = (self.heat.status(), self.shown());
         self.heat.phase = phase;
         self.note_change(Machine::Temperature, from, shown, reason, turn);
+    }
+
+    /// Out of the limits means that an alert is open.
+    pub fn is_sound(&self) -> bool {
+        (self.heat.phase == Phase::Ok) == self.heat.alert.is_none()
     }
 
     /// Time makes it worse: out, and not critical yet.

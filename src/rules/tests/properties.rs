@@ -1,0 +1,305 @@
+//! What must hold for any sequence of events.
+
+use std::collections::{BTreeMap, HashSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// An event that a generator can make without knowing the state.
+#[derive(Clone, Debug)]
+enum Op {
+    Event(Event),
+    /// Resolves the nth open alert.
+    Resolve(usize),
+    /// A start after the hub did nothing for the whole time since the event before, or for a part of it.
+    Start {
+        is_known: bool,
+        percent: i64,
+    },
+}
+
+/// Milliseconds since the event before, then what happens.
+type Script = Vec<(i64, Op)>;
+
+fn scripts() -> impl Strategy<Value = Script> {
+    prop::collection::vec((waits(), ops()), 1..60)
+}
+
+fn waits() -> impl Strategy<Value = i64> {
+    prop_oneof![4 => Just(60_000i64), 4 => 0..20 * MINUTE_MS, 1 => 0..4 * 60 * MINUTE_MS]
+}
+
+fn ops() -> impl Strategy<Value = Op> {
+    let unit = 1u32..4;
+    let hundredths = prop_oneof![Just(400), Just(460), Just(800), Just(-100), -3000..4000i32];
+    let scale = prop_oneof![9 => Just(Scale::C), 1 => Just(Scale::F)];
+    let temperature = (hundredths, scale).prop_map(|(hundredths, scale)| Temperature { hundredths, scale });
+    let reading = (unit.clone(), 1u32..4, temperature.clone(), prop::bool::weighted(0.05)).prop_map(
+        |(unit, device, temperature, is_late)| {
+            Op::Event(Event::Reading(ReadingEvent {
+                unit: UnitNo(unit),
+                device: DeviceNo(device),
+                probe: Probe::EXTERNAL,
+                temperature,
+                is_late,
+            }))
+        },
+    );
+    let manual = (unit, temperature)
+        .prop_map(|(unit, temperature)| Op::Event(Event::ManualLog { unit: UnitNo(unit), temperature }));
+    prop_oneof![
+        30 => reading,
+        2 => manual,
+        2 => (0usize..3).prop_map(Op::Resolve),
+        1 => (any::<bool>(), 0i64..=100).prop_map(|(is_known, percent)| Op::Start { is_known, percent }),
+        2 => configs().prop_map(|config| Op::Event(Event::Configured(Box::new(config)))),
+        1 => prop::option::of(0i64..2_000_000_000_000).prop_map(|offset_ms| Op::Event(Event::Placed { offset_ms })),
+        1 => Just(Op::Event(Event::Tick)),
+        1 => Just(Op::Event(Event::Faulty { unit: UNIT, device: DeviceNo(1), probe: Probe::EXTERNAL })),
+    ]
+}
+
+/// Up to two units with up to two probes each, sometimes on one device, and a few rules.
+fn configs() -> impl Strategy<Value = RuleConfig> {
+    let probe = prop::option::weighted(0.8, (1u32..4, prop::option::of(60u32..3600)));
+    let unit = (any::<bool>(), any::<bool>(), -5i32..5, 5i32..100, [probe.clone(), probe]);
+    let rule = (
+        any::<bool>(),
+        any::<bool>(),
+        prop::option::of(20i32..90),
+        0i32..30,
+        any::<bool>(),
+        0u8..25,
+        0u8..25,
+    );
+    let rules = prop::collection::vec(rule, 0..3);
+    (prop::collection::vec(unit, 0..3), rules, 1u32..4).prop_map(|(units, rules, good_readings)| {
+        let mut config = RuleConfig { zone: "Europe/Zagreb".into(), ..RuleConfig::default() };
+        config.constants.good_readings = good_readings;
+        for (no, (is_freezer, is_fahrenheit, temp_min, span, probes)) in (1..).zip(units) {
+            config.units.push(UnitConfig {
+                unit: UnitNo(no),
+                name: String::new(),
+                unit_type: if is_freezer { UnitType::Freezer } else { UnitType::Fridge },
+                scale: if is_fahrenheit { Scale::F } else { Scale::C },
+                temp_min,
+                temp_max: temp_min + span,
+                manual_required: false,
+                manual_interval_min: None,
+            });
+            for (device, check_in_s) in probes.into_iter().flatten() {
+                let (device, unit) = (DeviceNo(device), UnitNo(no));
+                config.probes.push(ProbeConfig { device, probe: Probe::EXTERNAL, unit, check_in_s });
+            }
+        }
+        let ids = (1u128..).map(Uuid::from_u128);
+        for (id, (is_unit, is_site, temp_max, delay_min, is_always, start_hour, end_hour)) in ids.zip(rules) {
+            let schedule = (!is_always).then(|| Schedule { days: vec![1, 2, 3], start_hour, end_hour });
+            config.rules.push(Rule {
+                id,
+                unit: is_unit.then_some(UNIT),
+                is_site,
+                alert_type: AlertType::AlarmActive,
+                severity: Severity::Warning,
+                temp_min: None,
+                temp_max,
+                delay_min,
+                schedule,
+            });
+        }
+        config
+    })
+}
+
+/// Two units, one with two probes.
+fn starting_config() -> Event {
+    let mut config = parse_site("fridge 0.0..5.0 every=300 probes=2");
+    let second = UnitConfig { unit: UnitNo(2), unit_type: UnitType::Freezer, ..config.units[0].clone() };
+    config.units.push(second);
+    config.probes.push(ProbeConfig {
+        device: DeviceNo(3),
+        probe: Probe::EXTERNAL,
+        unit: UnitNo(2),
+        check_in_s: None,
+    });
+    Event::Configured(Box::new(config))
+}
+
+/// Plays a script from the start; `between` may do to the state what must change nothing, once before each event:
+/// it gets the event's number, the instant of the event before it, and the last one at which the hub ran before it.
+fn play(
+    script: &Script,
+    mut between: impl FnMut(&mut State, usize, Tick, At, &mut Vec<Decision>),
+) -> (State, Vec<Decision>) {
+    let (mut state, mut out) = (State::new(), Vec::new());
+    step(&mut state, &starting_config(), at(0, 0), &mut out);
+    let (mut tick, mut seq) = (0, 1);
+    for (index, (wait, op)) in script.iter().enumerate() {
+        let gap_ms = match op {
+            Op::Start { percent, .. } => wait * percent / 100,
+            _ => 0,
+        };
+        let (before, asleep) = (Tick(tick), Tick(tick + wait - gap_ms));
+        tick += wait;
+        between(&mut state, index, before, At { tick: asleep, ..at(tick, seq) }, &mut out);
+        let event = match op {
+            Op::Event(event) => event.clone(),
+            Op::Resolve(nth) => {
+                // As a person sees it at that instant.
+                let mut seen = state.clone();
+                step(&mut seen, &Event::Tick, at(tick, seq), &mut Vec::new());
+                let alert = seen.open_alerts().nth(*nth).map_or(Uuid::nil(), |open| open.id);
+                Event::Resolved { alert, by: None }
+            }
+            Op::Start { is_known: true, .. } => Event::Started { gap: Gap::Known { ms: gap_ms } },
+            Op::Start { .. } => Event::Started { gap: Gap::AtLeast { ms: gap_ms } },
+        };
+        step(&mut state, &event, at(tick, seq), &mut out);
+        seq += 1;
+    }
+    (state, out)
+}
+
+fn play_plainly(script: &Script) -> (State, Vec<Decision>) {
+    play(script, |_, _, _, _, _| {})
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn at_most_one_alert_is_open_and_every_decision_follows_from_the_one_before(script in scripts()) {
+        let (state, decisions) = play_plainly(&script);
+        let mut open = BTreeMap::new();
+        let mut status = BTreeMap::new();
+        let mut ids = HashSet::new();
+        let mut tick = Tick(0);
+        for decision in &decisions {
+            prop_assert!(ids.insert(decision.id), "one id twice: {decision:?}");
+            prop_assert!(decision.tick >= tick, "back in time: {decision:?}");
+            tick = decision.tick;
+            match decision.what {
+                What::Opened { alert_type, severity, .. } => {
+                    let before = open.insert((decision.unit, alert_type), (decision.id, severity));
+                    prop_assert_eq!(before, None, "opened twice: {:?}", decision);
+                }
+                What::Raised { alert, alert_type, severity, .. } => {
+                    let (id, before) = open[&(decision.unit, alert_type)];
+                    prop_assert_eq!(id, alert);
+                    prop_assert!(severity >= before && before < Severity::Critical, "no rise: {decision:?}");
+                    open.insert((decision.unit, alert_type), (id, severity));
+                }
+                What::Resolved { alert, alert_type, at, .. } => {
+                    prop_assert!(at <= decision.tick);
+                    let before = open.remove(&(decision.unit, alert_type));
+                    prop_assert_eq!(before.map(|(id, _)| id), Some(alert));
+                }
+                What::Status { machine, from, to, .. } => {
+                    let before = status.insert((decision.unit, machine == Machine::Contact), to);
+                    prop_assert_eq!(before.unwrap_or(UnitStatus::Ok), from);
+                    prop_assert!(from != to);
+                }
+            }
+        }
+        let left: BTreeMap<_, _> =
+            state.open_alerts().map(|alert| ((alert.unit, alert.alert_type), (alert.id, alert.severity))).collect();
+        prop_assert_eq!(left, open);
+        for view in state.units() {
+            let told = |is_contact| status.get(&(view.unit, is_contact)).copied().unwrap_or(UnitStatus::Ok);
+            prop_assert_eq!(view.temperature, told(false));
+            prop_assert_eq!(view.contact.unwrap_or(UnitStatus::Ok), told(true));
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_anywhere_changes_nothing(script in scripts(), cut in 0usize..60) {
+        let (state, decisions) = play_plainly(&script);
+        let (after_cut, decisions_cut) = play(&script, |state, index, _, _, _| {
+            if index == cut % script.len() {
+                *state = State::decode(&state.encode()).unwrap();
+            }
+        });
+        prop_assert_eq!(decisions, decisions_cut);
+        prop_assert_eq!(state.encode(), after_cut.encode());
+    }
+
+    #[test]
+    fn ticks_anywhere_change_nothing(script in scripts(), parts in 1i64..5) {
+        let (state, decisions) = play_plainly(&script);
+        let (ticked, decisions_ticked) = play(&script, |state, _, before, asleep, out| {
+            for part in 1..=parts {
+                let tick = before.plus(asleep.tick.since(before) * part / parts);
+                step(state, &Event::Tick, At { tick, ..asleep }, out);
+            }
+            // And at each deadline, as the timer does.
+            while let Some(tick) = state.next_deadline().filter(|tick| *tick <= asleep.tick) {
+                step(state, &Event::Tick, At { tick, ..asleep }, out);
+            }
+        });
+        prop_assert_eq!(decisions, decisions_ticked);
+        prop_assert_eq!(state.encode(), ticked.encode());
+    }
+
+    #[test]
+    fn a_replay_decides_the_same(script in scripts()) {
+        let (state, decisions) = play_plainly(&script);
+        let (again, decisions_again) = play_plainly(&script);
+        prop_assert_eq!(decisions, decisions_again);
+        prop_assert_eq!(state, again);
+    }
+
+    #[test]
+    fn nothing_panics_or_hangs_whatever_comes(
+        events in prop::collection::vec((any::<i64>(), ops(), extremes()), 0..40),
+    ) {
+        let (mut state, mut out) = (State::new(), Vec::new());
+        for (tick, op, extreme) in events {
+            let event = match op {
+                Op::Event(event) => event,
+                Op::Resolve(_) => Event::Configured(Box::new(extreme)),
+                Op::Start { percent, .. } => Event::Started { gap: Gap::Known { ms: tick.wrapping_mul(percent) } },
+            };
+            let before = state.tick();
+            step(&mut state, &event, at(tick, 0), &mut out);
+            prop_assert!(state.tick() >= before);
+            prop_assert_eq!(State::decode(&state.encode()).unwrap().encode(), state.encode());
+        }
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_is_refused_or_usable(
+        script in scripts(), place in any::<prop::sample::Index>(), value in any::<u8>(), tick in any::<i64>(),
+    ) {
+        let mut bytes = play_plainly(&script).0.encode();
+        let place = place.index(bytes.len());
+        bytes[place] = value;
+        if let Ok(mut state) = State::decode(&bytes) {
+            step(&mut state, &Event::Tick, at(tick, 0), &mut Vec::new());
+        }
+    }
+}
+
+/// Configurations no one checked.
+fn extremes() -> impl Strategy<Value = RuleConfig> {
+    let any_constants = prop::collection::vec(prop_oneof![Just(0u32), Just(u32::MAX), any::<u32>()], 14);
+    (configs(), any_constants, any::<i32>(), any::<i32>(), any::<u32>()).prop_map(
+        |(mut config, constants, temp_min, temp_max, check_in_s)| {
+            let mut table = serde_json::to_value(Constants::default()).unwrap();
+            for (slot, value) in table.as_object_mut().unwrap().values_mut().zip(constants) {
+                *slot = value.into();
+            }
+            config.constants = serde_json::from_value(table).unwrap();
+            for unit in &mut config.units {
+                (unit.temp_min, unit.temp_max) = (temp_min, temp_max);
+            }
+            for probe in &mut config.probes {
+                probe.check_in_s = Some(check_in_s);
+            }
+            for rule in &mut config.rules {
+                rule.delay_min = temp_max;
+            }
+            config
+        },
+    )
+}

@@ -92,7 +92,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// The port to assume where the transport has none (serial modules).
+    /// The port that [`NO_PORT`] means.
     pub fn default_port(&self) -> u8 {
         self.ports.first().copied().unwrap_or(DEFAULT_PORT)
     }
@@ -102,6 +102,9 @@ impl Model {
     }
 }
 
+/// The port of a payload that came without one (serial modules, point to point): the model's first port is meant. In
+/// LoRaWAN port 0 carries no application data.
+pub const NO_PORT: u8 = 0;
 /// LoRaWAN's usual application port.
 const DEFAULT_PORT: u8 = 1;
 
@@ -115,7 +118,8 @@ enum Codec {
     R311a,
 }
 
-/// Decodes a payload of `model` ("dragino/lht65n", case ignored) from LoRaWAN port `f_port`.
+/// Decodes a payload of `model` ("dragino/lht65n", case ignored) from LoRaWAN port `f_port` ([`NO_PORT`] where the
+/// transport has none).
 ///
 /// `received` is when the hub got it, where that is known: it helps to tell a time in the payload from another number.
 /// Times of history entries are given as the sensor says them; whether its clock is believed is decided by the caller.
@@ -127,6 +131,7 @@ pub fn decode(
     received: Option<UnixMs>,
 ) -> Result<Vec<Measurement>, CodecError> {
     let model = find(model).ok_or_else(|| CodecError::UnknownModel(model.to_owned()))?;
+    let f_port = if f_port == NO_PORT { model.default_port() } else { f_port };
     if !model.ports.is_empty() && !model.ports.contains(&f_port) {
         return Err(CodecError::Port { model: model.name.to_owned(), f_port });
     }

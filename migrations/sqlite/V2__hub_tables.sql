@@ -21,6 +21,9 @@ CREATE TABLE hub_boots (
     segment INTEGER PRIMARY KEY,
     boot_id BLOB NOT NULL CHECK (length(boot_id) = 16),
     reason TEXT NOT NULL,
+    -- The first number of the counter that belongs to it: rows in between need not name it.
+    first_epoch_no INTEGER NOT NULL,
+    first_seq INTEGER NOT NULL,
     first_mono_ms INTEGER NOT NULL,
     last_mono_ms INTEGER NOT NULL,
     -- The largest wall time known to be past when the segment began: its lower bound.
@@ -82,7 +85,8 @@ CREATE TABLE hub_log (
     PRIMARY KEY (epoch_no, seq)
 ) STRICT, WITHOUT ROWID;
 
--- Settled hours, clustered by unit and time. received_at = recorded_ms + lag_ms.
+-- Settled hours, clustered by unit and time. received_at = recorded_ms + lag_ms; the segment a row was received in is the
+-- last one that began at or before its (epoch_no, seq).
 CREATE TABLE hub_history (
     unit_no INTEGER NOT NULL,
     recorded_ms INTEGER NOT NULL,
@@ -98,16 +102,18 @@ CREATE TABLE hub_history (
     PRIMARY KEY (unit_no, recorded_ms, epoch_no, seq)
 ) STRICT, WITHOUT ROWID;
 
--- One row per unit, epoch and hour in history: finds the rows of an interval of seq.
+-- One row per hour (Unix ms / 3,600,000), unit and epoch in history: finds the rows of an interval of seq, and the oldest.
 CREATE TABLE hub_hours (
-    unit_no INTEGER NOT NULL,
     hour INTEGER NOT NULL,
+    unit_no INTEGER NOT NULL,
     epoch_no INTEGER NOT NULL,
     seq_lo INTEGER NOT NULL,
     seq_hi INTEGER NOT NULL,
     rows INTEGER NOT NULL,
-    PRIMARY KEY (unit_no, hour, epoch_no)
+    PRIMARY KEY (hour, unit_no, epoch_no)
 ) STRICT, WITHOUT ROWID;
+-- An interval of seq touches the hours with seq_hi >= its low end and seq_lo <= its high end: the newer ones are fewer.
+CREATE INDEX hub_hours_seq_idx ON hub_hours (epoch_no, seq_hi, seq_lo);
 
 -- Raw frames, bounded by age and bytes, never uploaded. dedup: first 8 bytes of a hash over the frame's identity.
 CREATE TABLE hub_frames (
@@ -124,6 +130,8 @@ CREATE TABLE hub_frames (
     dedup INTEGER NOT NULL,
     outcome TEXT NOT NULL CHECK (outcome IN ('reading', 'event', 'fault', 'stranger', 'unassigned', 'undecodable', 'duplicate', 'refused')),
     detail TEXT,
+    -- Bytes of all frames up to this one, so that what is kept is one subtraction.
+    bytes_through INTEGER NOT NULL,
     bytes BLOB NOT NULL
 ) STRICT;
 CREATE INDEX hub_frames_unused_idx ON hub_frames (outcome, address) WHERE outcome IN ('stranger', 'unassigned', 'undecodable');
@@ -145,6 +153,8 @@ CREATE TABLE hub_checkpoints (
     seq INTEGER NOT NULL,
     segment INTEGER NOT NULL,
     mono_ms INTEGER NOT NULL,
+    -- Unix day as known then: one a day is kept.
+    day INTEGER NOT NULL,
     body BLOB NOT NULL,
     PRIMARY KEY (epoch_no, seq)
 ) STRICT, WITHOUT ROWID;

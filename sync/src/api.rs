@@ -7,12 +7,15 @@ use crate::wire::RowImage;
 
 /// `POST`, `EnrolRequest` -> `EnrolAnswer`; the code is the credential.
 pub const PATH_ENROL: &str = "/v1/enrol";
-/// `POST`, a stored batch body, `application/octet-stream`, bearer token -> `UploadAnswer`.
+/// `POST`, a stored batch body, `application/octet-stream`, bearer token, `HEADER_LANE` -> `UploadAnswer`. With
+/// `?cursor=` (the `Down::cursor` of an earlier answer) `Down` brings entries, too; without it none and no cursor.
 pub const PATH_BATCHES: &str = "/v1/batches";
 /// `GET` with `If-None-Match` and `?cursor=`, bearer token -> `ConfigAnswer` or 304.
 pub const PATH_CONFIG: &str = "/v1/config";
 /// `POST`, `RefusedSnapshot`, bearer token: the hub says that it did not take a snapshot.
 pub const PATH_CONFIG_REFUSED: &str = "/v1/config/refused";
+/// On uploads: the lane's number, so that state is admitted before readings. Without it a body counts as readings.
+pub const HEADER_LANE: &str = "x-frostguard-lane";
 /// `GET ?nonce=` (32 hex digits), no credential -> `TimeAnswer`.
 pub const PATH_TIME: &str = "/v1/time";
 
@@ -26,7 +29,8 @@ pub struct EnrolRequest {
     /// Unix ms of the hub's oldest reading.
     pub oldest_reading_ms: Option<i64>,
     pub reading_count: u64,
-    /// The hub's units by name and type, so that the receiver can make those that are asked for.
+    /// The hub's units that its map does not place. Each needs a central unit of equal name and type in the site, or
+    /// `create`: else the answer is 409 with central's units, and the code stays good.
     pub units: Vec<EnrolUnit>,
     /// Make the units of `units` that have `create`; otherwise nothing is made.
     pub create_units: bool,

@@ -17,7 +17,12 @@ CREATE TABLE hub_sync.hubs (
     enrolled_at timestamp(3) with time zone,
     revoked_at timestamp(3) with time zone,
     last_seen_at timestamp(3) with time zone,
-    confirm_removal boolean NOT NULL DEFAULT false
+    -- The content a person confirmed: a later removal needs a confirmation of its own.
+    confirm_removal_etag text,
+    -- The last snapshot the hub did not take, and why.
+    refused_etag text,
+    refused_reason text,
+    refused_at timestamp(3) with time zone
 );
 CREATE UNIQUE INDEX hubs_token_idx ON hub_sync.hubs (token_sha256);
 
@@ -41,6 +46,7 @@ CREATE TABLE hub_sync.epochs (
     hub_id uuid NOT NULL,
     first_seen_at timestamp(3) with time zone NOT NULL
 );
+CREATE INDEX epochs_hub_idx ON hub_sync.epochs (hub_id);
 
 -- The ledger: written in the transaction that writes the rows.
 CREATE TABLE hub_sync.lane (
@@ -64,6 +70,15 @@ CREATE TABLE hub_sync.row_owner (
 );
 CREATE INDEX row_owner_hub_idx ON hub_sync.row_owner (hub_id);
 
+-- What the hub last said of its alerts that it has not resolved: where central's row says more, that goes down.
+CREATE TABLE hub_sync.open_alerts (
+    hub_id uuid NOT NULL,
+    alert_id uuid NOT NULL,
+    acknowledged_at timestamp(3) with time zone,
+    PRIMARY KEY (hub_id, alert_id)
+);
+
+-- Refused rows, batches out of order, and (kind range, beyond the bound, without a body) what was not kept.
 CREATE TABLE hub_sync.dead_letters (
     hub_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -71,6 +86,8 @@ CREATE TABLE hub_sync.dead_letters (
     epoch bytea NOT NULL,
     lane smallint NOT NULL,
     batch_seq bigint NOT NULL,
+    batch_seq_to bigint NOT NULL,
+    row_count bigint NOT NULL,
     table_name text,
     row_key text,
     reason text NOT NULL,

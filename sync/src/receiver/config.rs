@@ -1,0 +1,156 @@
+//! The receiver's configuration: one TOML file, unknown keys refused.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+/// Read when the configuration names no database.
+pub const DATABASE_URL_VARIABLE: &str = "FROSTGUARD_DATABASE_URL";
+/// The name of the systemd credential that holds the database URL.
+pub const DATABASE_URL_CREDENTIAL: &str = "database_url";
+
+/// `frostguard-receiver.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// `postgres://user:password@host/database`; else `database_url_file`, the systemd credential `database_url`,
+    /// or the variable `FROSTGUARD_DATABASE_URL`.
+    pub database_url: Option<Secret>,
+    pub database_url_file: Option<PathBuf>,
+    /// Certificate and key; without them plain HTTP, which is for loopback or behind a proxy.
+    pub tls: Option<Tls>,
+    /// A proxy in front ends TLS: allows plain HTTP on any address, and takes a caller's address from the last
+    /// element of `X-Forwarded-For`.
+    pub behind_proxy: bool,
+    /// Connections to PostgreSQL that apply batches; more than about 4 only add latency.
+    pub database_connections: usize,
+    /// Open connections of hubs; the next one waits in the listen queue.
+    pub clients_max: usize,
+}
+
+/// PEM files.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Text that does not show itself in logs.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
+            database_url: None,
+            database_url_file: None,
+            tls: None,
+            behind_proxy: false,
+            database_connections: 4,
+            clients_max: 4_096,
+        }
+    }
+}
+
+impl Config {
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("read configuration {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("read configuration {}", path.display()))
+    }
+
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let config: Self = toml::from_str(text)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Refuses what cannot work or would send tokens in the clear.
+    pub fn check(&self) -> anyhow::Result<()> {
+        if self.tls.is_none() && !self.behind_proxy && !self.listen.ip().is_loopback() {
+            bail!(
+                "listen on {} without TLS: set [tls] certificate and key, or behind_proxy = true if a proxy ends TLS",
+                self.listen
+            );
+        }
+        if !(1..=64).contains(&self.database_connections) {
+            bail!("database_connections = {}: give 1 to 64", self.database_connections);
+        }
+        if !(1..=65_536).contains(&self.clients_max) {
+            bail!("clients_max = {}: give 1 to 65536", self.clients_max);
+        }
+        Ok(())
+    }
+
+    /// The database's URL from wherever it stands; never from an argument.
+    pub fn database(&self) -> anyhow::Result<Secret> {
+        if let Some(url) = &self.database_url {
+            return Ok(url.clone());
+        }
+        let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
+            .map(|dir| Path::new(&dir).join(DATABASE_URL_CREDENTIAL));
+        let file = self.database_url_file.clone().or_else(|| credential.filter(|path| path.exists()));
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(&path)
+                .with_context(|| format!("read the database URL from {}", path.display()))?;
+            return Ok(Secret::new(text.trim()));
+        }
+        match std::env::var(DATABASE_URL_VARIABLE) {
+            Ok(url) => Ok(Secret::new(url)),
+            Err(_) => bail!(
+                "find the database: set database_url or database_url_file, the credential {DATABASE_URL_CREDENTIAL}, \
+                 or the variable {DATABASE_URL_VARIABLE}"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_needs_loopback_or_a_named_proxy() {
+        for (text, good) in [
+            ("", true),
+            ("listen = \"127.0.0.1:80\"", true),
+            ("listen = \"[::1]:80\"", true),
+            ("listen = \"0.0.0.0:80\"", false),
+            ("listen = \"0.0.0.0:80\"\nbehind_proxy = true", true),
+            ("listen = \"0.0.0.0:80\"\n[tls]\ncertificate = \"a\"\nkey = \"b\"", true),
+            ("lisen = \"127.0.0.1:80\"", false),
+            ("database_connections = 0", false),
+        ] {
+            assert_eq!(Config::parse(text).is_ok(), good, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_database_url_does_not_show_itself() {
+        let config = Config::parse("database_url = \"postgres://u:hunter2@h/d\"").unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

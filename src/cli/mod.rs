@@ -1,1 +1,3 @@
 //! (Contract in README.)
+
+pub mod decode;

@@ -39,7 +39,7 @@ fn render(frame: &Frame) -> String {
                 Quantity::Leak(found) => format!("leak {found}"),
                 Quantity::Fault(fault) => fault.as_str().to_owned(),
                 ref other => format!("{other:?}"),
-            }))
+            }));
         }
     }
     words.join(" ")
@@ -251,13 +251,14 @@ fn zigbee() {
 
 #[test]
 fn garbage_is_refused_with_a_reason() {
+    let large = vec![b' '; PAYLOAD_BYTES_MAX + 1];
     for (payload, expected) in [
         (&b""[..], "no JSON: EOF while parsing a value at line 1 column 0"),
         (b"online", "no JSON: expected value at line 1 column 1"),
         (b"[1]", "JSON, but no object"),
         (b"\xff\xfe", "no JSON: expected value at line 1 column 1"),
         (&[b'['; 10_000], "no JSON: recursion limit exceeded at line 1 column 128"),
-        (&[b' '; PAYLOAD_BYTES_MAX + 1], "65537 bytes are no sensor's message"),
+        (&large, "65537 bytes are no sensor's message"),
     ] {
         for (kind, topic) in
             [(ChirpstackV4, V4_UP), (ChirpstackV3, V4_UP), (TtnV3, TTN_UP), (Zigbee2mqtt, "zigbee2mqtt/a")]

@@ -1,1 +1,5 @@
 //! (Contract in README.)
+
+pub mod calibrate;
+pub mod duplicates;
+pub mod reading_time;

@@ -12,7 +12,7 @@ pub(super) const GAPS_KEPT: usize = 20;
 /// Fewer gaps than this say too little (a burst at power-on): the default interval stands.
 const GAPS_NEEDED: usize = 5;
 /// A jump that waits for the next reading: over this many hundredths of a degree Celsius ...
-const JUMP_C: i64 = 20_00;
+const JUMP_C: i64 = 2_000;
 /// ... within this time.
 const JUMP_WITHIN_MS: i64 = 10 * MINUTE_MS;
 /// Above this interval the pair of numbers of missed check-ins for slow devices applies.

@@ -3,6 +3,9 @@
 //! Included by each test crate that needs it (`mod support;`), which rarely uses all of it.
 #![allow(dead_code, unused_imports, reason = "no test crate uses every starter")]
 
+/// How the demonstration starts its PostgreSQL, too.
+#[path = "../../src/demo/cluster.rs"]
+mod cluster;
 mod mosquitto;
 mod mqtt;
 mod pgbouncer;

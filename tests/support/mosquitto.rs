@@ -4,9 +4,9 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
 
-use super::free_port;
-use super::process::{Running, Scratch, Signal, is_root};
+use super::process::{Running, Scratch, Signal};
 use super::programs::mosquitto_program;
+use super::{cluster, free_port};
 
 pub struct Mosquitto {
     // Before the directory: fields drop in order.
@@ -31,7 +31,7 @@ impl Mosquitto {
         fs::create_dir(&store).expect("make the broker's directory");
         // As root it would become a user that cannot reach the directory. Queues without a bound: what QoS 1 promised is
         // kept for a hub that is away.
-        let user = if is_root() { "user root\n" } else { "" };
+        let user = if cluster::is_root() { "user root\n" } else { "" };
         let text = format!(
             "listener {port} 127.0.0.1\n{user}persistence true\npersistence_location {}/\nautosave_interval 1\n\
              max_queued_messages 0\nlog_dest stderr\n{settings}",

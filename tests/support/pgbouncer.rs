@@ -3,9 +3,9 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
 
-use super::process::{Running, Scratch, unprivileged};
+use super::process::{Running, Scratch};
 use super::programs::pgbouncer_program;
-use super::{Postgres, free_port};
+use super::{Postgres, cluster, free_port};
 
 pub struct PgBouncer {
     // Before the directory: fields drop in order.
@@ -29,7 +29,7 @@ impl PgBouncer {
             postgres.port()
         );
         fs::write(&config, text).expect("write PgBouncer's configuration");
-        let mut command = unprivileged(&pgbouncer_program(), &home);
+        let mut command = cluster::unprivileged(&pgbouncer_program(), &home).expect("become another user");
         command.arg(&config).current_dir("/");
         let mut process = Running::start("pgbouncer", &mut command, &scratch.join("log"));
         process.wait_until("PgBouncer to listen", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok());

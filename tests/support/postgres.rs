@@ -1,14 +1,13 @@
 //! A private PostgreSQL: a cluster in a temporary directory, on a free port of 127.0.0.1 and a Unix socket.
 
 use std::fs;
-use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio_postgres::{Client, NoTls};
 
-use super::process::{Running, Scratch, Signal, unprivileged};
-use super::programs::postgres_program;
-use super::{free_port, wait_for_async};
+use super::process::{Running, Scratch, Signal};
+use super::programs::postgres_programs;
+use super::{cluster, free_port, wait_for, wait_for_async};
 
 /// Tries at starting: another process may take the free port meanwhile.
 const STARTS_MAX: u32 = 5;
@@ -26,17 +25,9 @@ impl Postgres {
         let scratch = Scratch::new("pg");
         let data = scratch.join("data");
         fs::create_dir(&data).expect("make the data directory");
-        let mut initdb = unprivileged(&postgres_program("initdb"), &data);
-        initdb.args([
-            "--no-sync",
-            "--auth=trust",
-            "--username=postgres",
-            "--encoding=UTF8",
-            "--locale=C",
-            "-D",
-        ]);
-        initdb.arg(&data).current_dir("/");
-        run_to_end("initdb", &mut initdb);
+        let initdb = cluster::initdb(&postgres_programs(), &data).expect("become PostgreSQL's user").output();
+        let output = initdb.expect("start initdb");
+        assert!(output.status.success(), "initdb failed:\n{}", String::from_utf8_lossy(&output.stderr));
         for _ in 1..STARTS_MAX {
             let port = free_port();
             let process = launch(&scratch, port);
@@ -101,32 +92,16 @@ pub async fn connect(url: &str) -> Client {
 }
 
 fn launch(scratch: &Scratch, port: u16) -> Running {
-    let data = scratch.join("data");
-    let mut command = unprivileged(&postgres_program("postgres"), &data);
-    command.arg("-D").arg(&data).arg("-k").arg(&data).args(["-h", "127.0.0.1", "-p", &port.to_string()]);
-    // Durability is the hub's and the ledger's to prove, not this disk's.
-    for setting in ["fsync=off", "full_page_writes=off", "max_connections=100", "shared_buffers=64MB"] {
-        command.args(["-c", setting]);
-    }
-    command.current_dir("/");
-    Running::start("postgres", &mut command, &scratch.join("log"))
+    let server = cluster::server(&postgres_programs(), &scratch.join("data"), port);
+    Running::start("postgres", &mut server.expect("become PostgreSQL's user"), &scratch.join("log"))
 }
 
-/// The postmaster writes its state into the last line of its lock file.
+/// None: it ended instead.
 fn ready(mut process: Running, scratch: &Scratch) -> Option<Running> {
-    let lock = scratch.join("data/postmaster.pid");
-    super::wait_for("postgres to be ready or to end", || {
-        let state = fs::read_to_string(&lock).unwrap_or_default();
-        let own = state.lines().next() == Some(process.id().to_string().as_str());
-        if own && state.lines().nth(7).is_some_and(|line| line.trim() == "ready") {
-            return Some(true);
-        }
-        (!process.is_running()).then_some(false)
+    let data = scratch.join("data");
+    wait_for("postgres to be ready or to end", || {
+        let is_ready = cluster::is_ready(&data, process.id());
+        (is_ready || !process.is_running()).then_some(is_ready)
     })
     .then_some(process)
-}
-
-fn run_to_end(name: &str, command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("start {name}: {error}"));
-    assert!(output.status.success(), "{name} failed:\n{}", String::from_utf8_lossy(&output.stderr));
 }

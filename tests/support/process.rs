@@ -1,7 +1,7 @@
 //! A process that a test started, its log, and the directory it lives in.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -144,38 +144,6 @@ impl Drop for Running {
             eprintln!("--- the end of {}'s log\n{}\n---", self.name, self.log_end());
         }
     }
-}
-
-/// `program` as it must be started: under root through setpriv as `postgres` or `nobody`, who gets `owned` too, since
-/// PostgreSQL and PgBouncer refuse root.
-#[track_caller]
-pub fn unprivileged(program: &Path, owned: &Path) -> Command {
-    if !is_root() {
-        return Command::new(program);
-    }
-    let users = fs::read_to_string("/etc/passwd").expect("read /etc/passwd");
-    let (uid, gid) = ["postgres", "nobody"]
-        .into_iter()
-        .find_map(|name| ids_of(&users, name))
-        .expect("a user postgres or nobody, since PostgreSQL refuses to run as root");
-    chown(owned, Some(uid), Some(gid)).expect("give a directory to the server's user");
-    let mut command = Command::new("setpriv");
-    command
-        .arg(format!("--reuid={uid}"))
-        .arg(format!("--regid={gid}"))
-        .args(["--clear-groups", "--"])
-        .arg(program);
-    command
-}
-
-pub fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
-}
-
-fn ids_of(passwd: &str, name: &str) -> Option<(u32, u32)> {
-    let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
-    let mut fields = line.split(':').skip(2);
-    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
 /// By the shell's own `kill`: the system call would need unsafe code.

@@ -3,12 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-/// `initdb`, `postgres` and the like.
+use super::cluster;
+
+/// The folder of `initdb` and `postgres`.
 #[track_caller]
-pub fn postgres_program(name: &str) -> PathBuf {
-    let bin = from_variable("PG_BIN").or_else(newest_installed_postgres);
-    let path = bin.map(|bin| bin.join(name)).filter(|path| path.is_file());
-    found(path, "PostgreSQL's", name, "PG_BIN to the folder of initdb and postgres")
+pub fn postgres_programs() -> PathBuf {
+    cluster::programs().expect(
+        "PostgreSQL's initdb and postgres are missing: run tests/run, which gets them, or set PG_BIN to their folder",
+    )
 }
 
 #[track_caller]
@@ -54,18 +56,6 @@ fn found(path: Option<PathBuf>, what: &str, name: &str, variable: &str) -> PathB
         Some(path) => panic!("{what} {name} is not at {}: run tests/run, or set {variable}", path.display()),
         None => panic!("{what} {name} is missing: run tests/run, which gets or builds it, or set {variable}"),
     }
-}
-
-fn newest_installed_postgres() -> Option<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
-    versions
-        .flatten()
-        .filter_map(|entry| {
-            Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin")))
-        })
-        .filter(|(_, bin)| bin.join("postgres").is_file())
-        .max()
-        .map(|(_, bin)| bin)
 }
 
 fn on_path(name: &str) -> Option<PathBuf> {

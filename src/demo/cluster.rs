@@ -5,10 +5,13 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// Debian keeps each version's programs in a folder of its own.
 const DEBIAN_FOLDER: &str = "/usr/lib/postgresql";
+/// Looks at 10 ms each for a server to end by itself before it is killed.
+const STOP_LOOKS_MAX: u32 = 500;
 
 /// The folder of `initdb` and `postgres`: the one that `PG_BIN` names, else Debian's newest, else one on the PATH.
 pub fn programs() -> Option<PathBuf> {
@@ -42,6 +45,26 @@ pub fn is_ready(data: &Path, pid: u32) -> bool {
     let state = fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
     let is_own = state.lines().next() == Some(pid.to_string().as_str());
     is_own && state.lines().nth(7).is_some_and(|line| line.trim() == "ready")
+}
+
+/// Ends a server at once and waits for it; its data is not needed any more. Killed alone it would leave its shared memory.
+pub fn stop(server: &mut Child) {
+    signal(server.id(), "QUIT");
+    for _ in 0..STOP_LOOKS_MAX {
+        if !matches!(server.try_wait(), Ok(None)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // Nothing is left to do if even that fails.
+    drop(server.kill());
+    drop(server.wait());
+}
+
+/// Sends a signal to a process that this one started; by the shell's own `kill`, since the system call is unsafe code.
+pub fn signal(pid: u32, name: &str) {
+    // It may have ended a moment ago: then there is nothing to do.
+    let _ = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).stderr(Stdio::null()).status();
 }
 
 /// `program` as it must be started: PostgreSQL and PgBouncer refuse root, so under root it becomes `postgres` or `nobody`

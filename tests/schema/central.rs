@@ -1,4 +1,4 @@
-//! Reads the catalogue of a PostgreSQL: what stands in its schema `public`, without the migrations' own bookkeeping.
+//! Reads the catalogue of a PostgreSQL: what stands in its schema `public`, which is central's own.
 
 use tokio_postgres::GenericClient;
 
@@ -13,7 +13,7 @@ const COLUMNS: &str = "
     JOIN pg_class c ON c.oid = a.attrelid
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0
-      AND NOT a.attisdropped AND c.relname NOT LIKE '%schema_history'
+      AND NOT a.attisdropped
     ORDER BY c.relname, a.attnum";
 
 const ENUMS: &str = "
@@ -49,7 +49,7 @@ const INDEXES: &str = "
     JOIN pg_class c ON c.oid = x.indrelid
     JOIN pg_class i ON i.oid = x.indexrelid
     JOIN pg_am m ON m.oid = i.relam
-    WHERE c.relnamespace = 'public'::regnamespace AND c.relname NOT LIKE '%schema_history'";
+    WHERE c.relnamespace = 'public'::regnamespace";
 
 pub async fn read(client: &impl GenericClient) -> Facts {
     let mut facts = Facts::default();

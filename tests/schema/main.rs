@@ -10,35 +10,26 @@ mod translate;
 mod support;
 
 use facts::Facts;
+use frostguard_hub::store::{OpenOptions, Store};
 use mirror::Mirror;
-use support::{Postgres, connect};
+use support::{Postgres, Scratch, connect};
 
-mod migrations {
-    pub mod central {
-        refinery::embed_migrations!("migrations/postgres/central");
-    }
-    pub mod hub_sync {
-        refinery::embed_migrations!("migrations/postgres/hub_sync");
-    }
-    pub mod sqlite {
-        refinery::embed_migrations!("migrations/sqlite");
-    }
-}
-
-/// A database as the receiver leaves an empty one: the 22 tables, then its own schema beside them.
+/// A database as the receiver leaves an empty one: the 22 tables, and its own schema beside them.
 async fn migrated_central(postgres: &Postgres) -> tokio_postgres::Client {
-    let mut client = connect(&postgres.make_database("schema").await).await;
-    migrations::central::migrations::runner().run_async(&mut client).await.expect("make the 22 tables");
-    let mut own = migrations::hub_sync::migrations::runner();
-    own.set_migration_table_name("hub_sync_schema_history");
-    own.run_async(&mut client).await.expect("make the receiver's schema");
-    client
+    let url = postgres.make_database("schema").await;
+    let made = frostguard_sync::receiver::migrate(&url).await.expect("make the central tables");
+    assert!(made.central_made);
+    connect(&url).await
 }
 
-fn migrated_mirror() -> rusqlite::Connection {
-    let mut sqlite = mirror::connection();
-    migrations::sqlite::migrations::runner().run(&mut sqlite).expect("make the mirror");
-    sqlite
+/// A database as the hub makes it, seen through a connection of its own kind.
+fn migrated_mirror() -> (Scratch, rusqlite::Connection) {
+    let scratch = Scratch::new("mirror");
+    let options = OpenOptions { ballast_bytes: 0, ..OpenOptions::new(scratch.path()) };
+    let (store, _) = Store::open(&options, &mut |bytes| bytes.fill(7)).expect("make the mirror");
+    store.close().expect("close the mirror");
+    let reader = Store::reader(scratch.path()).expect("look at the mirror");
+    (scratch, reader)
 }
 
 #[track_caller]
@@ -60,12 +51,12 @@ async fn mirror_is_central_through_the_table_of_types() {
     let postgres = Postgres::shared();
     let client = migrated_central(&postgres).await;
     let expected = translate::to_mirror(&central::read(&client).await);
-    assert_none(&expected.differences(&Mirror::read(&migrated_mirror())));
+    assert_none(&expected.differences(&Mirror::read(&migrated_mirror().1)));
 }
 
 #[test]
 fn view_carries_what_central_demands_of_sensor_readings() {
-    let sqlite = migrated_mirror();
+    let (_scratch, sqlite) = migrated_mirror();
     let facts = Facts::from_files();
     assert_none(&translate::view_complaints(&facts, &sqlite));
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use frostguard_hub::store::connection::register_functions;
 use rusqlite::Connection;
-use rusqlite::functions::FunctionFlags;
 
 use crate::facts::{Key, differences};
 use crate::support::repository;
@@ -33,17 +33,6 @@ pub struct MirrorColumn {
     pub check: String,
 }
 
-/// An empty database in memory with stand-ins for the functions of the view: here only its shape counts.
-pub fn connection() -> Connection {
-    let sqlite = Connection::open_in_memory().expect("open SQLite in memory");
-    for (name, arguments) in [("fg_reading_id", 3), ("fg_convert", 3), ("fg_source", 1)] {
-        sqlite
-            .create_scalar_function(name, arguments, FunctionFlags::SQLITE_UTF8, |_| Ok(0))
-            .expect("register a function of the view");
-    }
-    sqlite
-}
-
 /// The SQL of all migrations, in order.
 pub fn migrations_text() -> String {
     let folder = repository("migrations/sqlite");
@@ -58,7 +47,8 @@ pub fn migrations_text() -> String {
 }
 
 pub fn built_from(sql: &str) -> Connection {
-    let sqlite = connection();
+    let sqlite = Connection::open_in_memory().expect("open SQLite in memory");
+    register_functions(&sqlite).expect("register the view's functions");
     sqlite.execute_batch(sql).expect("build the mirror");
     sqlite
 }

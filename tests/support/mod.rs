@@ -6,6 +6,7 @@
 /// How the demonstration starts its PostgreSQL, too.
 #[path = "../../src/demo/cluster.rs"]
 mod cluster;
+mod hub;
 mod mosquitto;
 mod mqtt;
 mod pgbouncer;
@@ -13,7 +14,9 @@ mod postgres;
 mod process;
 mod programs;
 mod pty;
+mod receiver;
 
+pub use hub::Hub;
 pub use mosquitto::Mosquitto;
 pub use mqtt::{Publisher, options as mqtt_options};
 pub use pgbouncer::PgBouncer;
@@ -21,6 +24,7 @@ pub use postgres::{Postgres, connect};
 pub use process::{Running, Scratch};
 pub use programs::{hub_program, receiver_program};
 pub use pty::Pty;
+pub use receiver::Receiver;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -80,11 +84,18 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("a bound socket has an address").port()
 }
 
-pub(crate) fn deadline() -> Instant {
+pub fn deadline() -> Instant {
     now() + PATIENCE
 }
 
 #[expect(clippy::disallowed_methods, reason = "a deadline for real processes, judged by the real clock")]
-pub(crate) fn now() -> Instant {
+pub fn now() -> Instant {
     Instant::now()
+}
+
+/// Wall time, Unix ms.
+#[expect(clippy::disallowed_methods, reason = "compared with what real processes wrote by the real clock")]
+pub fn unix_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.expect("a clock after 1970").as_millis() as i64
 }

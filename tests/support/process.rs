@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use tempfile::TempDir;
 
-use super::{deadline, now, wait_for};
+use super::{cluster, deadline, now, wait_for};
 
 /// Lines of a log shown when a test fails: the end says why, the rest is noise.
 const LOG_LINES_SHOWN: usize = 60;
@@ -105,7 +105,7 @@ impl Running {
     /// Sends a signal and returns at once.
     pub fn signal(&mut self, signal: Signal) {
         if self.is_running() {
-            send(signal, self.child.id());
+            cluster::signal(self.child.id(), signal.name());
         }
     }
 
@@ -131,13 +131,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         // PostgreSQL takes its children along on QUIT, not on KILL.
         if self.is_running() {
-            send(Signal::Quit, self.child.id());
-            let end = now() + std::time::Duration::from_secs(5);
-            while self.is_running() && now() < end {
-                std::thread::sleep(super::LOOK_EVERY);
-            }
-            drop(self.child.kill());
-            drop(self.child.wait());
+            cluster::stop(&mut self.child);
         }
         forget(self.child.id());
         if std::thread::panicking() {
@@ -146,16 +140,15 @@ impl Drop for Running {
     }
 }
 
-/// By the shell's own `kill`: the system call would need unsafe code.
-fn send(signal: Signal, pid: u32) {
-    let name = match signal {
-        Signal::Term => "TERM",
-        Signal::Int => "INT",
-        Signal::Quit => "QUIT",
-        Signal::Kill => "KILL",
-    };
-    // It may have ended a moment ago: then there is nothing to do.
-    let _ = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).stderr(Stdio::null()).status();
+impl Signal {
+    fn name(self) -> &'static str {
+        match self {
+            Signal::Term => "TERM",
+            Signal::Int => "INT",
+            Signal::Quit => "QUIT",
+            Signal::Kill => "KILL",
+        }
+    }
 }
 
 /// Tells `tests/run` of the process, so that it can end it if the test is cut short: a file named by its id that holds its

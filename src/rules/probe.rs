@@ -9,6 +9,8 @@ use crate::domain::{DeviceNo, Probe, Scale};
 
 /// Gaps between check-ins that are remembered; their median is the interval of a device that nobody configured.
 pub(super) const GAPS_KEPT: usize = 20;
+/// Shorter gaps are no rhythm but a queue being emptied (a broker's, after an outage).
+const GAP_MS_MIN: i64 = 1_000;
 /// Fewer gaps than this say too little (a burst at power-on): the default interval stands.
 const GAPS_NEEDED: usize = 5;
 /// A jump that waits for the next reading: over this many hundredths of a degree Celsius ...
@@ -222,13 +224,16 @@ impl Above {
 
 impl Gaps {
     fn push(&mut self, gap_ms: i64) {
+        if gap_ms < GAP_MS_MIN {
+            return;
+        }
         let at = usize::from(self.count) % GAPS_KEPT;
         self.seconds[at] = u32::try_from(gap_ms / 1_000).unwrap_or(u32::MAX);
         let count = usize::from(self.count) + 1;
         self.count = if count >= 2 * GAPS_KEPT { GAPS_KEPT as u8 } else { count as u8 };
     }
 
-    /// The lower median; None while there are too few, or where they round to nothing.
+    /// The lower median; None while there are too few.
     fn median(&self) -> Option<u32> {
         let kept = usize::from(self.count).min(GAPS_KEPT);
         if kept < GAPS_NEEDED {
@@ -236,6 +241,6 @@ impl Gaps {
         }
         let mut sorted = self.seconds;
         let (_, median, _) = sorted[..kept].select_nth_unstable((kept - 1) / 2);
-        Some(*median).filter(|seconds| *seconds > 0)
+        Some(*median)
     }
 }

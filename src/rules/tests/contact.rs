@@ -123,6 +123,20 @@ fn the_interval_is_learned_from_the_gaps() {
 }
 
 #[test]
+fn a_queue_being_emptied_is_no_rhythm() {
+    let mut player = Player::new("fridge 0.0..5.0");
+    for minute in 0..6 {
+        player.play(&format!("{} 4.0", minute * 20));
+    }
+    for _ in 0..30 {
+        player.play("100 4.0");
+    }
+    // Still 20 min: two missed ones.
+    assert_eq!(player.play("140:29 tick"), "");
+    assert_eq!(player.play("140:30 tick"), "open contact warning; contact ok>offline missed_check_ins");
+}
+
+#[test]
 fn several_probes_are_offline_when_the_last_one_is() {
     check(
         "fridge 0.0..5.0 every=300 probes=2",

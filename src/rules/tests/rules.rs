@@ -208,3 +208,49 @@ fn a_checkpoint_is_read_back_or_refused_with_a_reason() {
     assert!(is_damaged(&bytes[..bytes.len() - 1]));
     assert!(is_damaged(&[&bytes[..], &[0]].concat()));
 }
+
+/// A build that lays out its state otherwise must not take an older checkpoint for its own: when this fails, raise
+/// `STATE_VERSION` and freeze the new form.
+#[test]
+fn the_form_of_a_checkpoint_is_frozen() {
+    let mut player =
+        Player::new("fridge 0.0..5.0 zone=Europe/Zagreb probes=2 rule=unit/-/8.0/10 rule=contact/info");
+    for line in
+        ["0 4.0", "1 d2 9.0", "2 4.0", "3 90.0", "60 tick", "61 manual 9.0", "62 placed 2026-11-22T21:00:00Z"]
+    {
+        player.play(line);
+    }
+    let hash = ring::digest::digest(&ring::digest::SHA256, &player.state.encode());
+    assert_eq!(
+        (super::STATE_VERSION, format!("{hash:?}")),
+        (1, "SHA256:02ff86275c744b641ae0da188e2a6faef0f118f4bf6d9b9e70ecdd29f9504751".into())
+    );
+}
+
+/// Inputs are stored: variants keep their numbers, new ones go to the end.
+#[test]
+fn the_numbers_of_events_are_frozen() {
+    use super::{Event, Gap};
+    let unit = UNIT;
+    let events = [
+        Event::Started { gap: Gap::Known { ms: 1 } },
+        Event::Configured(Box::default()),
+        Player::new("fridge 0.0..5.0").parse_event("4.0"),
+        Player::new("fridge 0.0..5.0").parse_event("fault"),
+        Player::new("fridge 0.0..5.0").parse_event("open"),
+        Player::new("fridge 0.0..5.0").parse_event("manual 4.0"),
+        Event::Acknowledged { alert: uuid::Uuid::nil() },
+        Event::Resolved { alert: uuid::Uuid::nil(), by: None },
+        Event::Placed { offset_ms: None },
+        Event::SourceUp { name: String::new() },
+        Event::SourceDown { name: String::new() },
+        Event::Tick,
+    ];
+    for (number, event) in (0u8..).zip(&events) {
+        let bytes = postcard::to_allocvec(event).unwrap();
+        assert_eq!(bytes[0], number, "{event:?}");
+        assert_eq!(postcard::from_bytes::<Event>(&bytes).as_ref(), Ok(event));
+    }
+    let reading = postcard::to_allocvec(&events[2]).unwrap();
+    assert_eq!(reading, [2, unit.0 as u8, 1, 1, 0xA0, 0x06, 0, 0]);
+}

@@ -121,7 +121,7 @@ pub const UNITS: [SimulatedUnit; 8] = [
         temp_max: -180,
         model: "milesight/em500-pt100",
         eui: "24E124F000000004",
-        probe: Probe::INTERNAL,
+        probe: Probe::EXTERNAL,
         set_c: -20.6,
         humidity: None,
         has_door_sensor: false,
@@ -177,7 +177,7 @@ pub const UNITS: [SimulatedUnit; 8] = [
         temp_max: 50,
         model: "milesight/em500-pt100",
         eui: "24E124F000000008",
-        probe: Probe::INTERNAL,
+        probe: Probe::EXTERNAL,
         set_c: 1.0,
         humidity: None,
         has_door_sensor: false,
@@ -197,7 +197,8 @@ impl SimulatedUnit {
         let noise = Noise { seed, sensor: self.eui, minute };
         let mut values = Vec::new();
         let mut add = |probe, quantity| values.push(Measurement { probe, quantity, at: None });
-        if self.probe == Probe::EXTERNAL {
+        // A PT100 transmitter measures on its cable only.
+        if self.probe == Probe::EXTERNAL && self.humidity.is_some() {
             add(Probe::INTERNAL, Quantity::Temperature(centi(KITCHEN_C + noise.between(1, 0.3))));
         }
         match self.story {

@@ -64,7 +64,7 @@ fn hub(config: &Config, found: &mut Findings) {
         });
     }
     found.require(hub.state_dir.is_absolute(), || {
-        format!("[hub] state_dir = {:?} must be an absolute path", hub.state_dir)
+        format!("[hub] state_dir = {} must be an absolute path", hub.state_dir.display())
     });
     if let Some(zone) = &hub.time_zone {
         found.require(jiff::tz::TimeZone::get(zone).is_ok(), || {
@@ -110,7 +110,7 @@ fn names(config: &Config, found: &mut Findings) {
 
 fn serial(port: &SerialSection, found: &mut Findings) {
     found.require(port.path.is_absolute(), || {
-        format!("[[serial]] {}: path = {:?} must be absolute", port.name, port.path)
+        format!("[[serial]] {}: path = {} must be absolute", port.name, port.path.display())
     });
     found.require_within(&format!("[[serial]] {}: baud", port.name), port.baud().into(), 300..=4_000_000);
     if let Some(model) = &port.model {

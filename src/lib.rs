@@ -24,4 +24,5 @@ pub mod hub;
 pub mod pipeline;
 pub mod source;
 pub mod store;
+pub mod tls;
 pub mod uplink;

@@ -144,6 +144,10 @@ fn mqtt(broker: &MqttSection, found: &mut Findings) {
     found.require(broker.username.is_some() || broker.password_file.is_none(), || {
         format!("[[mqtt]] {name}: password_file without username")
     });
+    // rumqttc cannot join an IPv6 address and its port, and check the certificate by the address.
+    found.require(!(broker.url.is_tls && broker.url.host.contains(':')), || {
+        format!("[[mqtt]] {name}: mqtts:// with an IPv6 address; give the broker's name")
+    });
     found.require(broker.url.is_tls || broker.ca_file.is_none(), || {
         format!("[[mqtt]] {name}: ca_file is only used with mqtts://")
     });

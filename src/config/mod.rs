@@ -15,7 +15,7 @@ pub use check::Findings;
 pub use secret::Secret;
 pub use sections::{
     BrokerUrl, ClockSection, ControlSection, HubSection, LogFormat, LogSection, MqttKind, MqttSection,
-    SerialPreset, SerialSection, StoreSection, UplinkSection,
+    SerialSection, StoreSection, UplinkSection,
 };
 
 use crate::rules::Constants;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::domain::Scale;
+use crate::framing::{Data, Preset};
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -85,10 +86,13 @@ pub struct SerialSection {
     pub name: String,
     /// The device file, best one that survives replugging (`/dev/serial/by-id/..`).
     pub path: PathBuf,
-    pub preset: SerialPreset,
+    pub preset: Preset,
     /// None: the preset's.
     #[serde(default)]
     pub baud: Option<u32>,
+    /// How the data of a radio module is read.
+    #[serde(default)]
+    pub data: Data,
     /// Codec ("vendor/model") of binary payloads from senders that are not paired yet.
     #[serde(default)]
     pub model: Option<String>,
@@ -96,31 +100,7 @@ pub struct SerialSection {
 
 impl SerialSection {
     pub fn baud(&self) -> u32 {
-        self.baud.unwrap_or(self.preset.baud())
-    }
-}
-
-/// The line format of a serial port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SerialPreset {
-    /// One JSON object a line.
-    Json,
-    /// Reyax RYLR: `+RCV=`.
-    Reyax,
-    /// RAK RUI3 and older, P2P: `+EVT:RXP2P`.
-    Rak,
-    Rflink,
-    Moteino,
-}
-
-impl SerialPreset {
-    /// The maker's factory setting.
-    pub fn baud(self) -> u32 {
-        match self {
-            SerialPreset::Rflink => 57_600,
-            SerialPreset::Json | SerialPreset::Reyax | SerialPreset::Rak | SerialPreset::Moteino => 115_200,
-        }
+        self.baud.unwrap_or(self.preset.default_baud())
     }
 }
 

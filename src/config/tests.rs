@@ -15,7 +15,7 @@ fn the_example_shows_every_key_with_its_default() {
     assert_eq!(Config::parse(EXAMPLE).unwrap(), Config::default());
     let mut shown = Config::parse(&example_switched_on()).unwrap();
     let (serial, mqtt) = (shown.serial.remove(0), shown.mqtt.remove(0));
-    assert_eq!((serial.baud, mqtt.keep_alive_s), (Some(serial.preset.baud()), keep_alive_default()));
+    assert_eq!((serial.baud, mqtt.keep_alive_s), (Some(serial.preset.default_baud()), keep_alive_default()));
     assert_eq!(mqtt.topics, Some(vec![mqtt.kind.topic().to_owned()]));
     // Keys whose default is their absence.
     shown.hub.time_zone = None;
@@ -116,6 +116,7 @@ fn values_that_cannot_work_are_found() {
     check_findings(&port.replace("'a'", "'a b'"), &["letters, digits"], &[]);
     check_findings(&port.replace("/dev/a", "a"), &["must be absolute"], &[]);
     check_findings(&format!("{broker}topics = ['a/#/b', 'a+', '']"), &["a/#/b", "a+", "\"\""], &[]);
+    check_findings(&broker.replace("mqtt://10.0.0.2", "mqtts://[::1]"), &["give the broker's name"], &[]);
     check_findings(&format!("{broker}topics = []"), &["1 to 32"], &[]);
     check_findings(
         &format!("{broker}username = 'u'\npassword_file = '/no/such/file'"),

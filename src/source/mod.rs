@@ -1,6 +1,9 @@
 //! Sources of frames: each a task that retries by itself (a flapping broker, an unplugged adapter) and ends only when
 //! the hub stops or by a bug.
 
+pub mod mqtt;
+mod presence;
+pub mod serial;
 pub mod shapes;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use super::process::{Running, Scratch, Signal};
@@ -52,6 +53,27 @@ impl Mosquitto {
     pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.stop(Signal::Term);
+        }
+    }
+
+    /// Ends it as a power cut does: what it had not written is lost.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.stop(Signal::Kill);
+        }
+    }
+
+    /// Waits until its sessions and queues stand on disk as they are now.
+    #[track_caller]
+    pub fn wait_until_saved(&mut self) {
+        let file = self.scratch.join("store/mosquitto.db");
+        let version = || fs::metadata(&file).ok().map(|file| (file.ino(), file.mtime(), file.mtime_nsec()));
+        let process = self.process.as_mut().expect("the broker runs");
+        // The first may have been begun before.
+        for _ in 0..2 {
+            let before = version();
+            process.wait_until("the broker to save", || (version() != before).then_some(()));
         }
     }
 

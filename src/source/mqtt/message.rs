@@ -1,0 +1,120 @@
+//! A publish to what the pipeline is told of it.
+
+use rumqttc::Publish;
+
+use crate::config::MqttSection;
+use crate::counters::Counters;
+use crate::domain::MonoMs;
+use crate::frame::{AckToken, MqttPacket, SourceEvent};
+use crate::source::shapes;
+
+/// What is kept of a refused message, to see what it was.
+const REFUSED_BYTES_MAX: usize = 1024;
+
+/// How a publish came.
+pub struct Delivery<'a> {
+    pub config: &'a MqttSection,
+    pub at: MonoMs,
+    /// None at QoS 0.
+    pub ack: Option<AckToken>,
+}
+
+/// Every publish gives one event, so that every one is acknowledged.
+pub fn event_of(delivery: &Delivery, publish: &Publish, counters: &Counters) -> SourceEvent {
+    let name = &delivery.config.name;
+    counters.add("mqtt.messages", name, 1);
+    if publish.dup {
+        counters.add("mqtt.redelivered", name, 1);
+    }
+    match understand(delivery, publish) {
+        Ok(event) => event,
+        Err(refusal) => {
+            counters.add(refusal.counter, name, 1);
+            let kept = publish.payload.len().min(REFUSED_BYTES_MAX);
+            SourceEvent::Refused {
+                port: name.clone(),
+                reason: format!("{}: {}", publish.topic, refusal.reason),
+                bytes: publish.payload[..kept].to_vec(),
+                at: delivery.at,
+                ack: delivery.ack,
+            }
+        }
+    }
+}
+
+struct Refusal {
+    counter: &'static str,
+    reason: String,
+}
+
+fn understand(delivery: &Delivery, publish: &Publish) -> Result<SourceEvent, Refusal> {
+    let refuse = |counter, reason: &str| Err(Refusal { counter, reason: reason.to_owned() });
+    if publish.retain {
+        // It tells what was, at a time nobody knows.
+        return refuse("mqtt.retained", "a retained message is no reading");
+    }
+    if !delivery.config.topics().iter().any(|filter| matches(filter, &publish.topic)) {
+        return refuse(
+            "mqtt.unsubscribed",
+            "not subscribed; the broker remembers an earlier subscription of this client id",
+        );
+    }
+    let mut frame = shapes::frame_of(
+        delivery.config.kind,
+        &delivery.config.name,
+        &publish.topic,
+        &publish.payload,
+        delivery.at,
+    )
+    .map_err(|reason| Refusal { counter: "mqtt.not_understood", reason })?;
+    frame.ack = delivery.ack;
+    frame.identity.packet = delivery.ack.map(|_| MqttPacket {
+        id: publish.pkid,
+        topic: publish.topic.clone(),
+        is_redelivered: publish.dup,
+    });
+    Ok(SourceEvent::Frame(Box::new(frame)))
+}
+
+/// MQTT 3.1.1, 4.7: whether a topic falls under a filter.
+fn matches(filter: &str, topic: &str) -> bool {
+    // Brokers do not deliver their own topics ($SYS) to a filter that begins with a wildcard.
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut levels = topic.split('/');
+    for wanted in filter.split('/') {
+        match (wanted, levels.next()) {
+            // Also the level above: `a/#` takes `a`.
+            ("#", _) => return true,
+            ("+", Some(_)) => {}
+            (wanted, Some(level)) if wanted == level => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_match_filters() {
+        for (filter, topic, want) in [
+            ("a/+/c", "a/b/c", true),
+            ("a/+/c", "a/b/d", false),
+            ("a/+", "a/b/c", false),
+            ("a/+", "a/", true),
+            ("a/#", "a/b/c", true),
+            ("a/#", "a", true),
+            ("#", "a/b", true),
+            ("#", "$SYS/x", false),
+            ("a", "a/b", false),
+            ("zigbee2mqtt/+", "zigbee2mqtt/Kühlraum", true),
+            ("+/x", "é/x", true),
+        ] {
+            assert_eq!(matches(filter, topic), want, "{filter} {topic}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Readings from an MQTT broker: ChirpStack, The Things Stack, Zigbee2MQTT.
+//!
+//! The session is kept by the broker (fixed client id, `clean_session = false`), and every message is acknowledged only
+//! when the pipeline has committed what became of it. So what was published at QoS 1 survives a crash at either end.
+
+mod message;
+mod session;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use ring::digest::{SHA256, digest};
+use rumqttc::{MqttOptions, TlsConfiguration, Transport};
+
+use super::presence::{Presence, Retry};
+use super::{Source, SourceContext, stopped};
+use crate::clock::CertificateTime;
+use crate::config::{MqttSection, Secret};
+use crate::domain;
+use session::{Ended, Session};
+
+/// A broker on the premises is back within seconds after its restart; one that is down for long is asked once a minute.
+const RECONNECT_MAX: Duration = Duration::from_mins(1);
+/// A connection that lasted this long was a good one: the next try is made at once. A shorter one may be two clients that
+/// throw each other out by the same client id.
+const STABLE_MIN: Duration = Duration::from_secs(30);
+/// Uplinks have a few KiB, with metadata of many gateways some tens.
+const PACKET_BYTES_MAX: usize = 1 << 20;
+/// A larger packet would be delivered again and again: it is taken once with this limit, refused and acknowledged.
+const PACKET_BYTES_MAX_ONCE: usize = 16 << 20;
+
+/// A configured broker.
+pub struct Mqtt {
+    config: MqttSection,
+    time: CertificateTime,
+}
+
+impl Mqtt {
+    /// `time` judges the broker's certificate.
+    pub fn new(config: MqttSection, time: CertificateTime) -> Self {
+        Self { config, time }
+    }
+
+    /// What the connection needs, read anew for each, so that a renewed password or authority needs no restart.
+    fn options(&self, packet_bytes_max: usize) -> Result<MqttOptions> {
+        let config = &self.config;
+        let client_id = match &config.client_id {
+            Some(id) => id.clone(),
+            None => client_id(&config.name)?,
+        };
+        let host = &config.url.host;
+        // rumqttc joins host and port by a colon.
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let mut options = MqttOptions::new(client_id, host, config.url.port);
+        options
+            .set_clean_session(false)
+            .set_manual_acks(true)
+            .set_keep_alive(Duration::from_secs(config.keep_alive_s.into()))
+            .set_max_packet_size(packet_bytes_max, packet_bytes_max);
+        if let Some(username) = &config.username {
+            let password = config.password_file.as_deref().map(Secret::read).transpose()?;
+            options.set_credentials(username, password.as_ref().map_or("", Secret::reveal));
+        }
+        if config.url.is_tls {
+            let tls = crate::tls::client_config(config.ca_file.as_deref(), self.time.clone())?;
+            options.set_transport(Transport::tls_with_config(TlsConfiguration::from(tls)));
+        }
+        Ok(options)
+    }
+}
+
+impl Source for Mqtt {
+    async fn run(self, context: SourceContext) -> Result<()> {
+        let SourceContext { number, out, mut acks, clock, counters, mut shutdown } = context;
+        let name = &self.config.name;
+        let mut presence = Presence::new(domain::Source::Mqtt, name, out);
+        let mut retry = Retry::new(RECONNECT_MAX);
+        let mut packet_bytes_max = PACKET_BYTES_MAX;
+        for connection in 1.. {
+            let began = tokio::time::Instant::now();
+            let session = Session {
+                config: &self.config,
+                source: number,
+                connection,
+                clock: clock.as_ref(),
+                counters: &counters,
+                presence: &mut presence,
+            };
+            let ended = match self.options(packet_bytes_max) {
+                Ok(options) => session.run(options, &mut acks, &mut shutdown).await,
+                Err(error) => Ended::Lost(error),
+            };
+            packet_bytes_max = PACKET_BYTES_MAX;
+            let reason = match ended {
+                Ended::Stopped => return Ok(()),
+                Ended::PipelineGone(error) => return Err(error),
+                Ended::TooLarge(error) => {
+                    counters.add("mqtt.packet_too_large", name, 1);
+                    packet_bytes_max = PACKET_BYTES_MAX_ONCE;
+                    error
+                }
+                Ended::Lost(error) => error,
+            };
+            counters.add("mqtt.connections_lost", name, 1);
+            presence.down(&reason.context(format!("broker {}", self.config.url))).await?;
+            if began.elapsed() >= STABLE_MIN {
+                retry.succeeded();
+            }
+            tokio::select! {
+                () = stopped(&mut shutdown) => return Ok(()),
+                () = retry.pause() => {}
+            }
+        }
+        bail!("connections are numbered up to 2^64")
+    }
+}
+
+/// The same over restarts and different on each machine, as machine-id(5) wants it: not the id itself. At most 23 letters
+/// and digits, which every broker takes.
+fn client_id(name: &str) -> Result<String> {
+    let path = "/etc/machine-id";
+    let machine = std::fs::read_to_string(path)
+        .with_context(|| format!("read {path}; set client_id in the [[mqtt]] section {name}"))?;
+    if machine.trim().len() < 32 {
+        bail!("{path} holds no id; set client_id in the [[mqtt]] section {name}");
+    }
+    let hash = digest(&SHA256, format!("frostguard mqtt client\n{}\n{name}", machine.trim()).as_bytes());
+    let number = hash.as_ref()[..6].iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+    Ok(format!("frostguard{number:012x}"))
+}

@@ -1,0 +1,76 @@
+use anyhow::{Result, anyhow};
+use ring::rand::{SecureRandom, SystemRandom};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use crate::backoff;
+use crate::domain::Source;
+use crate::frame::SourceEvent;
+
+/// Tells the pipeline when a source comes and goes, once for each change.
+pub struct Presence {
+    source: Source,
+    port: String,
+    out: mpsc::Sender<SourceEvent>,
+    is_up: Option<bool>,
+}
+
+impl Presence {
+    pub fn new(source: Source, port: &str, out: mpsc::Sender<SourceEvent>) -> Self {
+        Self { source, port: port.to_owned(), out, is_up: None }
+    }
+
+    pub async fn up(&mut self) -> Result<()> {
+        if self.is_up != Some(true) {
+            info!(source.port = %self.port, "{} is up", self.port);
+            self.is_up = Some(true);
+            self.send(SourceEvent::Up { source: self.source, port: self.port.clone() }).await?;
+        }
+        Ok(())
+    }
+
+    pub async fn down(&mut self, reason: &anyhow::Error) -> Result<()> {
+        warn!(source.port = %self.port, error = %format_args!("{reason:#}"), "{} is down: {reason:#}", self.port);
+        if self.is_up != Some(false) {
+            self.is_up = Some(false);
+            let (source, port) = (self.source, self.port.clone());
+            self.send(SourceEvent::Down { source, port, reason: format!("{reason:#}") }).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits while the queue is full. An error: the pipeline is gone.
+    pub async fn send(&self, event: SourceEvent) -> Result<()> {
+        self.out
+            .send(event)
+            .await
+            .map_err(|_| anyhow!("hand on what {} heard: the pipeline has ended", self.port))
+    }
+}
+
+/// Waits between tries, longer and longer up to a most.
+pub struct Retry {
+    attempt: u32,
+    most: Duration,
+    random: SystemRandom,
+}
+
+impl Retry {
+    pub fn new(most: Duration) -> Self {
+        Self { attempt: 0, most, random: SystemRandom::new() }
+    }
+
+    pub fn succeeded(&mut self) {
+        self.attempt = 0;
+    }
+
+    pub async fn pause(&mut self) {
+        let mut bytes = [0; 8];
+        // Without randomness the delay is the shortest one: nothing that matters here.
+        let _ = self.random.fill(&mut bytes);
+        let delay = backoff::delay_ms(self.attempt, u64::from_le_bytes(bytes), None);
+        self.attempt = self.attempt.saturating_add(1);
+        tokio::time::sleep(Duration::from_millis(delay).min(self.most)).await;
+    }
+}

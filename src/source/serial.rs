@@ -1,0 +1,164 @@
+//! Radio modules and gateways on serial ports: opened, lost, replugged and opened again without a restart.
+
+use std::io;
+use std::time::Duration;
+
+use anyhow::{Context, Error, Result, anyhow};
+use tokio::io::AsyncReadExt;
+use tokio::time::timeout;
+use tokio_serial::{SerialPortBuilderExt, SerialStream};
+use tracing::debug;
+
+use super::presence::{Presence, Retry};
+use super::{Source, SourceContext, stopped};
+use crate::clock::Clock;
+use crate::config::SerialSection;
+use crate::counters::Counters;
+use crate::domain;
+use crate::frame::SourceEvent;
+use crate::framing::{Decoder, IDLE_MS, Item, Noise};
+
+/// A person who plugs an adapter in again looks whether it works.
+const REOPEN_MAX: Duration = Duration::from_secs(5);
+/// The kernel's own buffer of a terminal.
+const READ_BYTES_MAX: usize = 4_096;
+
+/// A configured port.
+pub struct Serial {
+    config: SerialSection,
+}
+
+impl Serial {
+    pub fn new(config: SerialSection) -> Self {
+        Self { config }
+    }
+
+    fn open(&self) -> Result<SerialStream> {
+        let path = self.config.path.to_string_lossy();
+        tokio_serial::new(path.clone(), self.config.baud()).open_native_async().map_err(|error| {
+            let remedy = remedy(&error);
+            Error::new(error).context(format!("open serial port {path}{remedy}"))
+        })
+    }
+}
+
+fn remedy(error: &tokio_serial::Error) -> &'static str {
+    match error.kind() {
+        tokio_serial::ErrorKind::Io(io::ErrorKind::PermissionDenied) => {
+            " (add the hub's user to group dialout)"
+        }
+        tokio_serial::ErrorKind::Io(io::ErrorKind::NotFound) => " (is the adapter plugged in?)",
+        // So says the crate of a port that is locked.
+        tokio_serial::ErrorKind::NoDevice => " (another program holds it)",
+        _ => "",
+    }
+}
+
+impl Source for Serial {
+    async fn run(self, context: SourceContext) -> Result<()> {
+        // Nothing here is ever acknowledged: a serial line cannot repeat.
+        let SourceContext { out, clock, counters, mut shutdown, .. } = context;
+        let mut presence = Presence::new(domain::Source::Serial, &self.config.name, out);
+        let mut retry = Retry::new(REOPEN_MAX);
+        loop {
+            let lost = match self.open() {
+                Ok(mut port) => {
+                    presence.up().await?;
+                    let mut hearing = Hearing {
+                        config: &self.config,
+                        decoder: Decoder::with_data(self.config.preset, self.config.data),
+                        clock: clock.as_ref(),
+                        counters: &counters,
+                        presence: &presence,
+                        retry: &mut retry,
+                    };
+                    loop {
+                        // Stops only between two reads: what was read is handed on.
+                        let read = tokio::select! {
+                            biased;
+                            () = stopped(&mut shutdown) => return Ok(()),
+                            read = hearing.read(&mut port) => read,
+                        };
+                        match read {
+                            Ok(bytes) => hearing.take(&bytes).await?,
+                            Err(error) => break error,
+                        }
+                    }
+                }
+                Err(error) => error,
+            };
+            presence.down(&lost).await?;
+            tokio::select! {
+                () = stopped(&mut shutdown) => return Ok(()),
+                () = retry.pause() => {}
+            }
+        }
+    }
+}
+
+/// An open port.
+struct Hearing<'a> {
+    config: &'a SerialSection,
+    decoder: Decoder,
+    clock: &'a dyn Clock,
+    counters: &'a Counters,
+    presence: &'a Presence,
+    retry: &'a mut Retry,
+}
+
+impl Hearing<'_> {
+    /// The next bytes; none: the line is idle.
+    async fn read(&self, port: &mut SerialStream) -> Result<Vec<u8>> {
+        let mut buffer = vec![0; READ_BYTES_MAX];
+        let lost = || format!("read serial port {}", self.config.path.display());
+        match timeout(Duration::from_millis(IDLE_MS), port.read(&mut buffer)).await {
+            Err(_elapsed) => Ok(Vec::new()),
+            Ok(Ok(0)) => Err(anyhow!("the device is gone")).with_context(lost),
+            Ok(Ok(count)) => {
+                buffer.truncate(count);
+                Ok(buffer)
+            }
+            Ok(Err(error)) => Err(error).with_context(lost),
+        }
+    }
+
+    /// Waits while the pipeline is busy; meanwhile the kernel keeps what comes, and loses what exceeds its buffer.
+    async fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            self.decoder.idle();
+        } else {
+            self.retry.succeeded();
+            self.decoder.push(bytes);
+        }
+        let at = self.clock.mono();
+        while let Some(item) = self.decoder.next() {
+            let name = &self.config.name;
+            match item {
+                Item::Message(message) => {
+                    self.counters.add("serial.messages", name, 1);
+                    let mut frame = message.into_frame(name, at);
+                    frame.model = frame.model.or_else(|| self.config.model.clone());
+                    self.presence.send(SourceEvent::Frame(Box::new(frame))).await?;
+                }
+                Item::Notice(text) => {
+                    self.counters.add("serial.notices", name, 1);
+                    debug!(source.port = %name, "module on {name} says {text:?}");
+                }
+                Item::Noise { reason, dropped, sample } => {
+                    let counter = match reason {
+                        Noise::NotUnderstood => "serial.bytes_not_understood",
+                        Noise::TooLong => "serial.bytes_of_long_lines",
+                    };
+                    self.counters.add(counter, name, dropped as u64);
+                    debug!(
+                        source.port = %name,
+                        "dropped {dropped} bytes from {name}: {}: {}",
+                        reason.as_str(),
+                        sample.escape_ascii()
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,9 @@
+//! Sources against the real thing: a pseudo-terminal and a Mosquitto that loses its power.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod heard;
+mod mqtt;
+mod mqtt_tls;
+mod serial;

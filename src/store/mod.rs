@@ -5,20 +5,32 @@
 
 pub mod audit;
 pub mod backup;
+pub mod batches;
 pub mod boots;
 pub mod checkpoints;
 pub mod connection;
+pub mod down;
 pub mod epochs;
 mod error;
 mod files;
 pub mod frames;
 pub mod history;
 pub mod inputs;
+pub mod link;
 pub mod log;
 pub mod meta;
 pub mod migrate;
 mod open;
+pub mod readings;
 mod recover;
+mod renames;
+pub mod rows;
+pub mod sent;
+pub mod snapshot;
+pub mod snapshot_check;
+pub mod snapshots;
+pub mod state;
+pub mod tables;
 pub mod unplaced;
 mod writer;
 
@@ -26,5 +38,9 @@ pub use error::{Result, StoreError};
 pub use open::{OpenOptions, OpenReport, Recovery};
 pub use writer::Store;
 
+#[cfg(test)]
+mod snapshot_tests;
+#[cfg(test)]
+mod sync_tests;
 #[cfg(test)]
 pub(crate) mod tests;

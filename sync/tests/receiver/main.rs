@@ -6,4 +6,7 @@
 mod support;
 
 mod batches;
+mod configuration;
+mod enrolment;
+mod state;
 mod world;

@@ -21,7 +21,7 @@ pub use mosquitto::Mosquitto;
 pub use mqtt::{Publisher, options as mqtt_options};
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, connect};
-pub use process::{Running, Scratch};
+pub use process::{Running, Scratch, Signal};
 pub use programs::{hub_program, receiver_program};
 pub use pty::Pty;
 pub use receiver::Receiver;

@@ -8,5 +8,7 @@ mod support;
 mod batches;
 mod configuration;
 mod enrolment;
+mod limits;
+mod program;
 mod state;
 mod world;

@@ -1,7 +1,5 @@
 //! A central database with two organizations, receivers in front of it, and hubs that speak to them.
 
-#![allow(dead_code, reason = "shared by tests that come one by one")]
-
 use std::sync::Arc;
 
 use frostguard_sync::api::{self, EnrolAnswer, EnrolRequest, Problem, ProblemKind, UploadAnswer};
@@ -15,6 +13,7 @@ use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -38,7 +37,8 @@ pub struct Site {
 }
 
 pub struct World {
-    pub postgres: Arc<Postgres>,
+    /// Keeps the shared one running.
+    pub postgres: Option<Arc<Postgres>>,
     pub url: String,
     pub sql: Client,
     pub clock: Arc<ManualClock>,
@@ -52,10 +52,22 @@ pub struct World {
 impl World {
     pub async fn new() -> Self {
         let postgres = tokio::task::spawn_blocking(Postgres::shared).await.unwrap();
+        let mut world = Self::on(&postgres).await;
+        world.postgres = Some(postgres);
+        world
+    }
+
+    /// In a new database of a PostgreSQL that the caller keeps.
+    pub async fn on(postgres: &Postgres) -> Self {
         let url = postgres.make_database("central").await;
         let migrated = receiver::migrate(&url).await.unwrap();
         assert!(migrated.central_made);
-        let sql = connect(&url).await;
+        Self::in_database(&url).await
+    }
+
+    /// In a database that is migrated and empty.
+    pub async fn in_database(url: &str) -> Self {
+        let sql = connect(url).await;
         let ours = Site::named(1, 1);
         let next_door = Site::named(1, 2);
         let theirs = Site::named(2, 3);
@@ -63,7 +75,7 @@ impl World {
             site.insert(&sql).await;
         }
         let clock = Arc::new(ManualClock::new(NOW));
-        Self { postgres, url, sql, clock, ours, next_door, theirs }
+        Self { postgres: None, url: url.to_owned(), sql, clock, ours, next_door, theirs }
     }
 
     /// A receiver of its own on a free port, until it is dropped.
@@ -81,7 +93,7 @@ impl World {
             let stopped = async { drop(stopped.await) };
             receiver::run_with_clock(config, clock, listener, stopped).await
         });
-        Receiver { base, stop: Some(stop), task }
+        Receiver { base, running: Some((stop, task)) }
     }
 
     /// Adds a hub to a site; gives its code.
@@ -152,15 +164,20 @@ impl Site {
 
 pub struct Receiver {
     pub base: String,
-    stop: Option<oneshot::Sender<()>>,
-    task: tokio::task::JoinHandle<anyhow::Result<()>>,
+    /// None: it runs elsewhere.
+    running: Option<(oneshot::Sender<()>, JoinHandle<anyhow::Result<()>>)>,
 }
 
 impl Receiver {
     /// Ends it in order and waits.
-    pub async fn end(mut self) -> anyhow::Result<()> {
-        drop(self.stop.take());
-        (&mut self.task).await.unwrap()
+    pub async fn end(self) -> anyhow::Result<()> {
+        let (stop, task) = self.running.expect("it runs here");
+        drop(stop);
+        task.await.unwrap()
+    }
+
+    pub fn elsewhere(base: &str) -> Self {
+        Self { base: base.to_owned(), running: None }
     }
 
     pub async fn enrol(&self, request: &EnrolRequest) -> Result<EnrolAnswer, (StatusCode, Problem)> {

@@ -1,0 +1,160 @@
+//! The program: its commands, TLS, a pooler in transaction mode.
+
+use std::process::{Command, Output, Stdio};
+
+use frostguard_sync::api::ProblemKind;
+use frostguard_sync::receiver;
+use frostguard_sync::receiver::config::{Config, Secret, Tls};
+use tokio::net::TcpListener;
+
+use crate::support::{PgBouncer, Postgres, Running, Scratch, Signal, connect};
+use crate::world::{Receiver, World, alert, enrol_request, reading};
+
+fn program(database: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_frostguard-receiver"));
+    command.args(arguments).env("FROSTGUARD_DATABASE_URL", database).stdin(Stdio::null());
+    command
+}
+
+fn run(database: &str, arguments: &[&str]) -> (bool, String, String) {
+    let Output { status, stdout, stderr } = program(database, arguments).output().unwrap();
+    (status.success(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+fn json(database: &str, arguments: &[&str]) -> serde_json::Value {
+    let (success, stdout, stderr) = run(database, arguments);
+    assert!(success, "{arguments:?}: {stderr}");
+    serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {stdout}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_finds_the_way() {
+    let postgres = tokio::task::spawn_blocking(Postgres::shared).await.unwrap();
+    let url = postgres.make_database("cli").await;
+    let (success, _, stderr) = run(&url, &["run"]);
+    assert!(!success && stderr.contains("frostguard-receiver migrate"), "{stderr}");
+    let migrated = json(&url, &["migrate", "--json"]);
+    assert_eq!((&migrated["central_made"], &migrated["hub_sync_applied"]), (&true.into(), &1.into()));
+    let migrated = json(&url, &["migrate", "--json"]);
+    assert_eq!((&migrated["central_made"], &migrated["hub_sync_applied"]), (&false.into(), &0.into()));
+
+    let world = World::in_database(&url).await;
+    let site = world.ours.site.to_string();
+    let add = ["hub", "add", "--site", &site, "--name", "kitchen"];
+    let (success, _, stderr) = run(&url, &add);
+    assert!(!success && stderr.contains("no terminal to ask"), "{stderr}");
+    let (success, _, stderr) = run(&url, &[&add[..], &["--threshold-scale", "fahrenheit"]].concat());
+    assert!(!success && stderr.contains("tenths, whole"), "{stderr}");
+    let wanted = ["--threshold-scale", "tenths", "--history-from", "2026-01-01", "--json"];
+    let added = json(&url, &[&add[..], &wanted].concat());
+    let hub = added["hub_id"].as_str().unwrap();
+    assert_eq!(added["history_from_ms"], 1_767_225_600_000_i64);
+    let code = json(&url, &["hub", "code", hub, "--json"]);
+    assert_ne!(code["code"], added["code"]);
+
+    // The program itself: it listens, serves, and ends in order on a signal.
+    let scratch = Scratch::new("receiver");
+    let config = scratch.write("receiver.toml", "listen = \"127.0.0.1:0\"\n");
+    let config = config.to_str().unwrap();
+    for signal in [Signal::Term, Signal::Int] {
+        let log = scratch.join(&format!("{signal:?}"));
+        let mut process = Running::start("receiver", &mut program(&url, &["run", "--config", config]), &log);
+        let address = process.wait_until("the receiver to listen", || {
+            let text = std::fs::read_to_string(&log).ok()?;
+            text.lines().find_map(|line| line.strip_prefix("listening on ")).map(str::to_owned)
+        });
+        let base = format!("http://{address}");
+        let ready = crate::world::http().get(format!("{base}/readyz")).send().await.unwrap();
+        assert!(ready.status().is_success());
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        let first = signal == Signal::Term;
+        let mut request = enrol_request(&if first { text(&code["code"]) } else { text(&added["code"]) });
+        request.replace = true;
+        let enrolled = Receiver::elsewhere(&base).enrol(&request).await;
+        assert_eq!(enrolled.is_ok(), first, "a new code ends the earlier one");
+        assert!(process.stop(signal).success(), "{}", process.log_text());
+        assert!(!process.log_text().contains(&request.code), "codes stand in no log");
+    }
+    let listed = json(&url, &["hub", "list", "--json"]);
+    assert_eq!((&listed[0]["hub_id"], &listed[0]["enrolled"]), (&hub.into(), &true.into()));
+    assert!(run(&url, &["hub", "list"]).1.contains("kitchen"));
+    assert!(run(&url, &["hub", "confirm-removal", hub]).0);
+    assert_eq!(json(&url, &["dead-letters", "list", "--json"]), serde_json::json!([]));
+    assert_eq!(json(&url, &["dead-letters", "retry", "--json"])["written"], 0);
+    assert!(run(&url, &["hub", "revoke", hub]).0);
+    assert_eq!(json(&url, &["hub", "list", "--json"])[0]["revoked"], true);
+    let (success, _, stderr) = run("postgres://u:hunter2@127.0.0.1:1/x", &["hub", "list"]);
+    assert!(!success && !stderr.contains("hunter2"), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_central_products_tables_are_left_alone() {
+    let postgres = tokio::task::spawn_blocking(Postgres::shared).await.unwrap();
+    let url = postgres.make_database("theirs").await;
+    let sql = connect(&url).await;
+    sql.batch_execute("CREATE TABLE units (id uuid PRIMARY KEY)").await.unwrap();
+    let error = receiver::migrate(&url).await.unwrap_err();
+    let error = format!("{error:#}");
+    assert!(
+        error.contains("missing: ") && error.contains("alerts.unit_id") && error.contains("units.status"),
+        "{error}"
+    );
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+    assert_eq!(sql.query_one(tables, &[]).await.unwrap().get::<_, i64>(0), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_works_through_a_pooler_in_transaction_mode() {
+    let world = World::new().await;
+    let bouncer = { tokio::task::spawn_blocking(|| PgBouncer::start(&Postgres::shared())).await.unwrap() };
+    let database = world.url.rsplit('/').next().unwrap();
+    let url = bouncer.url(database);
+    // Two of them on the same server connections.
+    let receivers = [world.receiver_at(&url).await, world.receiver_at(&url).await];
+    let hub = world.hub(&receivers[0], world.ours).await;
+    let one = async |at: u64| {
+        let receiver = &receivers[(at % 2) as usize];
+        receiver.send(&hub, &hub.readings(at, (at * 50..at * 50 + 50).map(reading).collect())).await.unwrap();
+        let rows = vec![alert(at as u8, hub.site.fridge), alert(200, world.theirs.fridge)];
+        let answer = receiver.send(&hub, &hub.state(at, rows)).await.unwrap();
+        assert_eq!(answer.refused.len(), 1);
+    };
+    for at in 1..=20 {
+        one(at).await;
+    }
+    // Both fall-backs.
+    world.sql.batch_execute("ALTER TABLE sensor_readings ADD CHECK (battery <= 100)").await.unwrap();
+    let mut rows: Vec<_> = (1_040..1_060).map(reading).collect();
+    rows[12].battery = Some(120);
+    let answer = receivers[0].send(&hub, &hub.readings(21, rows)).await.unwrap();
+    assert_eq!(answer.refused.len(), 1);
+    assert_eq!(world.count("sensor_readings").await, 20 * 50 + 9);
+    let late = hub.readings(30, vec![reading(1)]);
+    assert_eq!(receivers[1].refusal(&hub, &late).await.0, ProblemKind::OutOfOrder);
+    assert!(receivers[1].text("/metrics").await.contains("frostguard_database_up 1\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_speaks_tls_with_the_certificate_it_is_given() {
+    let world = World::new().await;
+    let scratch = Scratch::new("tls");
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let tls = Tls {
+        certificate: scratch.write("cert.pem", &made.cert.pem()),
+        key: scratch.write("key.pem", &made.signing_key.serialize_pem()),
+    };
+    let config = Config { database_url: Some(Secret::new(&world.url)), tls: Some(tls), ..Config::default() };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let task = tokio::spawn(receiver::run(config, listener, async { drop(stopped.await) }));
+    drop(crate::world::http());
+    let root = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
+    let trusting = reqwest::Client::builder().tls_certs_only([root]).build().unwrap();
+    let url = format!("https://localhost:{port}/healthz");
+    assert_eq!(trusting.get(&url).send().await.unwrap().text().await.unwrap(), "ok\n");
+    let strange = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
+    assert!(strange.get(&url).send().await.is_err());
+    drop((stop, trusting, strange));
+    task.await.unwrap().unwrap();
+}

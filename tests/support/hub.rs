@@ -23,7 +23,9 @@ impl Hub {
         let scratch = Scratch::new("hub");
         let (state, socket) = (scratch.join("state"), scratch.join("hub.sock"));
         let text = format!(
-            "[hub]\nstate_dir = {state:?}\ntime_zone = \"UTC\"\n[control]\nsocket = {socket:?}\n{settings}"
+            "[hub]\nstate_dir = '{}'\ntime_zone = \"UTC\"\n[control]\nsocket = '{}'\n{settings}",
+            state.display(),
+            socket.display()
         );
         let config = scratch.write("hub.toml", &text);
         Self { process: None, scratch, config }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BUILD_TIME, NtpState, Observation};
+use super::{BUILD_TIME, Clock, NtpState, Observation};
 use crate::domain::{MonoMs, Stamp, UnixMs};
 
 /// A change of wall - monotonic by more than this is a step. Slewing changes both clocks alike, and the daemons step from
@@ -176,6 +176,18 @@ impl Trust {
     }
 
     /// Looks at the clocks: every second, and before a group is committed.
+    pub fn look(&mut self, clock: &dyn Clock) -> Vec<ClockEvent> {
+        let mut events = Vec::new();
+        if self.boot.placement.is_some() {
+            events.extend(self.observe(Observation::without_rtc(clock)));
+        }
+        if self.boot.placement.is_none() {
+            events.extend(self.observe(Observation::of(clock)));
+        }
+        events
+    }
+
+    /// Takes what was seen of the clocks.
     pub fn observe(&mut self, seen: Observation) -> Vec<ClockEvent> {
         let mut events = Vec::new();
         self.boot.last_mono = self.boot.last_mono.max(seen.mono);

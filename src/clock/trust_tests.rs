@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock::TestClock;
 use crate::clock::estimate::{OUTAGE_MS_MAX, estimate};
 
 /// Noon of a day after any build of this program.
@@ -208,6 +209,23 @@ fn the_largest_time_is_kept_every_ten_minutes_while_vouched() {
     let last = trust.finish(observation(look(3, SYNCED)));
     assert_eq!(last, [ClockEvent::Persist { wall: UnixMs(NOON + 3 * MINUTE) }]);
     assert_eq!(trust.floor(), UnixMs(NOON + 3 * MINUTE));
+}
+
+#[test]
+fn the_rtc_is_asked_only_while_the_time_is_unknown() {
+    let clock = TestClock::new(MonoMs(0), UnixMs(NOON));
+    clock.set_ntp(OFF);
+    let start = Start { segment: 1, boot_id: [7; 16], persisted: None };
+    let (mut trust, _) = Trust::begin(start, Observation::of(&clock));
+    assert_eq!(trust.look(&clock), []);
+    clock.set_rtc(Some(UnixMs(NOON)));
+    let placed = trust.look(&clock);
+    assert!(matches!(placed[..], [ClockEvent::Placed { segment: 1, .. }]), "{placed:?}");
+    clock.step(HOUR);
+    clock.set_rtc(Some(UnixMs(NOON + HOUR)));
+    let stepped = trust.look(&clock);
+    let quality = trust.boot().placement.map(|placement| placement.quality);
+    assert_eq!((stepped.len(), quality), (3, Some(Quality::Rtc)), "{stepped:?}");
 }
 
 /// A row of `hub_boots`: segment, boot, first and last monotonic ms, floor, and offset if placed (by NTP).

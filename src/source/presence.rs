@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::backoff;
+use crate::counters::Counters;
 use crate::domain::Source;
 use crate::frame::SourceEvent;
 
@@ -13,12 +14,13 @@ pub struct Presence {
     source: Source,
     port: String,
     out: mpsc::Sender<SourceEvent>,
+    counters: Counters,
     is_up: Option<bool>,
 }
 
 impl Presence {
-    pub fn new(source: Source, port: &str, out: mpsc::Sender<SourceEvent>) -> Self {
-        Self { source, port: port.to_owned(), out, is_up: None }
+    pub fn new(source: Source, port: &str, out: mpsc::Sender<SourceEvent>, counters: Counters) -> Self {
+        Self { source, port: port.to_owned(), out, counters, is_up: None }
     }
 
     pub async fn up(&mut self) -> Result<()> {
@@ -40,8 +42,12 @@ impl Presence {
         Ok(())
     }
 
-    /// Waits while the queue is full. An error: the pipeline is gone.
+    /// Waits while the queue is full, and counts that: meanwhile a broker keeps what comes, a serial line only as much as
+    /// the kernel's buffer holds. An error: the pipeline is gone.
     pub async fn send(&self, event: SourceEvent) -> Result<()> {
+        if self.out.capacity() == 0 {
+            self.counters.add("source.queue_full", &self.port, 1);
+        }
         self.out
             .send(event)
             .await

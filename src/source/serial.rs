@@ -58,7 +58,7 @@ impl Source for Serial {
     async fn run(self, context: SourceContext) -> Result<()> {
         // Nothing here is ever acknowledged: a serial line cannot repeat.
         let SourceContext { out, clock, counters, mut shutdown, .. } = context;
-        let mut presence = Presence::new(domain::Source::Serial, &self.config.name, out);
+        let mut presence = Presence::new(domain::Source::Serial, &self.config.name, out, counters.clone());
         let mut retry = Retry::new(REOPEN_MAX);
         loop {
             let lost = match self.open() {

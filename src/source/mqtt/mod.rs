@@ -73,7 +73,7 @@ impl Source for Mqtt {
     async fn run(self, context: SourceContext) -> Result<()> {
         let SourceContext { number, out, mut acks, clock, counters, mut shutdown } = context;
         let name = &self.config.name;
-        let mut presence = Presence::new(domain::Source::Mqtt, name, out);
+        let mut presence = Presence::new(domain::Source::Mqtt, name, out, counters.clone());
         let mut retry = Retry::new(RECONNECT_MAX);
         let mut packet_bytes_max = PACKET_BYTES_MAX;
         for connection in 1.. {

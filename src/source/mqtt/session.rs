@@ -8,7 +8,7 @@ use rumqttc::{
 };
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::message::{Delivery, event_of};
 use crate::clock::Clock;
@@ -103,7 +103,10 @@ impl Session<'_> {
                     self.subscribe(client)
                 }
                 Event::Incoming(Packet::SubAck(suback)) => match self.refused_topics(&suback.return_codes) {
-                    None => self.presence.up().await.map_err(Ended::PipelineGone),
+                    None => {
+                        self.tell_qos_0(&suback.return_codes);
+                        self.presence.up().await.map_err(Ended::PipelineGone)
+                    }
                     Some(error) => Err(Ended::Lost(error)),
                 },
                 Event::Incoming(Packet::Publish(publish)) => self.take(publish).await,
@@ -135,6 +138,13 @@ impl Session<'_> {
                 refused.join(", ")
             )
         })
+    }
+
+    fn tell_qos_0(&self, codes: &[SubscribeReasonCode]) {
+        if codes.contains(&SubscribeReasonCode::Success(QoS::AtMostOnce)) {
+            let (name, url) = (&self.config.name, &self.config.url);
+            warn!(source.port = %name, "{url} sends only at QoS 0: what comes while the hub is away is lost");
+        }
     }
 
     async fn take(&mut self, publish: Publish) -> Result<(), Ended> {

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::decoder::BUFFER_BYTES_MAX;
 use super::*;
 use crate::codec::{DoorState, NO_PORT, Quantity};
 
@@ -245,6 +246,8 @@ fn rflink() {
 fn moteino() {
     let check = |stream: &str, expected: &str| check(Preset::Moteino, stream, expected);
     check("[123] t=4.2,h=55   [RX_RSSI:-45]\r\n", "123 -45 dBm internal:4.20C internal:55.0%\n");
+    check("[123] t=4.2C;h=55%\r\n", "123 internal:4.20C internal:55.0%\n");
+    check("[123] t=39.2F\r\n", "123 internal:reported\n");
     check("[123] door:open\r\n", "123 internal:open\n");
     check("[9] 0367F6FF   [RX_RSSI:-45] - ACK sent.\r\n", "9 -45 dBm [03, 67, f6, ff]\n");
     check("[9] hello   [RX_RSSI:-45]\r\n", "9 -45 dBm [68, 65, 6c, 6c, 6f]\n");

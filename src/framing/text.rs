@@ -192,8 +192,9 @@ fn temperature(text: &str) -> Quantity {
     }
 }
 
+/// A number, with or without its unit; one in another unit is none.
 fn number(text: &str) -> Option<f64> {
-    text.parse::<f64>().ok().filter(|value| value.is_finite())
+    text.trim_end_matches(['C', '°', '%', ' ']).parse::<f64>().ok().filter(|value| value.is_finite())
 }
 
 /// Hundredths, half away from zero; a number too large for any sensor stays too large.

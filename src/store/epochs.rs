@@ -37,12 +37,13 @@ pub fn all(connection: &Connection) -> Result<Vec<EpochRow>> {
 }
 
 /// Begins a new epoch that names the former one and its last audit hash. The lanes begin anew at 1, since batches are
-/// numbered per epoch; what cut batches held must be marked unsent by the caller before (`batches`).
+/// numbered per epoch; what cut batches held is unsent again.
 pub fn begin_new(
     connection: &Connection,
     reason: &str,
     random: &mut dyn FnMut(&mut [u8]),
 ) -> Result<EpochRow> {
+    super::batches::rewind(connection)?;
     let former = find_current(connection)?;
     let former_head = match &former {
         Some(former) => super::audit::head(connection, former.no)?.map(|head| head.hash),

@@ -81,13 +81,12 @@ pub(super) fn run_pending(layout: &Layout, migrations: &Migrations) -> Result<Ve
         return Ok(Vec::new());
     }
     let copy = layout.unfinished("migrating");
-    let applied = on_copy(&connection, &copy, migrations);
-    // A WAL left beside the new file would be taken for its own.
-    let closed = connection.pragma_update(None, "journal_mode", "DELETE").map_err(StoreError::from);
-    drop(connection);
-    let applied = applied.and_then(|applied| closed.map(|()| applied)).inspect_err(|_| {
+    let applied = on_copy(&connection, &copy, migrations).inspect_err(|_| {
         let _ = fs::remove_file(&copy);
     })?;
+    // A WAL left beside the new file would be taken for its own. Fails while another process reads.
+    connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
+    drop(connection);
     let newest = migrations.list.iter().map(Migration::version).max().unwrap_or(0);
     let kept = layout.dir.join(format!("{}.before-V{newest}", files::DATABASE));
     files::keep_as(&path, &kept)?;

@@ -94,13 +94,13 @@ fn header_damage(path: &Path) -> Result<Option<String>> {
 
 fn page_damage(path: &Path, look_at_all: bool) -> Result<Option<String>> {
     let connection = migrate::open_apart(path)?;
-    // Recovers a WAL that a crash left, and empties it: only then the file tells its own length.
-    let (busy, _, _) = checkpoint(&connection)?;
+    // Reading opens a WAL that a crash left; emptied, the file tells its own length.
     let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
     let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    let is_alone = empty_wal(&connection)?;
     let bytes = fs::metadata(path).map_err(|error| StoreError::io(path, error))?.len();
     let wanted = (pages * page_bytes) as u64;
-    if !busy && bytes < wanted {
+    if is_alone && bytes < wanted {
         return Ok(Some(format!("the file ends after {bytes} bytes of {wanted}")));
     }
     let names = tables(&connection)?;
@@ -118,13 +118,17 @@ fn page_damage(path: &Path, look_at_all: bool) -> Result<Option<String>> {
     Ok(None)
 }
 
-fn checkpoint(connection: &Connection) -> Result<(bool, i32, i32)> {
+/// Moves the WAL into the database. False: a part of it is still in the WAL, because another process reads or the disk is
+/// full; then it is read from there.
+fn empty_wal(connection: &Connection) -> Result<bool> {
     match connection.wal_checkpoint_v2(Some(rusqlite::MAIN_DB), CheckpointMode::TRUNCATE) {
-        Ok((log, done)) => Ok((false, log, done)),
-        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => {
-            Ok((true, 0, 0))
-        }
-        Err(error) => Err(error.into()),
+        // -1: a database without a WAL.
+        Ok((frames, _)) => Ok(frames <= 0),
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(false),
+        Err(error) => match StoreError::from(error) {
+            StoreError::DiskFull { .. } => Ok(false),
+            error => Err(error),
+        },
     }
 }
 
@@ -163,7 +167,10 @@ fn restore(
         // The new epoch stands in the file before it takes its name: a crash in between cannot leave the old one.
         let transaction = connection.transaction()?;
         backup::forget_readings(&transaction)?;
-        epochs::begin_new(&transaction, &format!("backup restored: {reason}"), random)?;
+        if epochs::begin_new(&transaction, &format!("backup restored: {reason}"), random).is_err() {
+            // A batch in it cannot be read, so what it held could not go up again.
+            continue;
+        }
         transaction.commit()?;
         connection.close().map_err(|(_, error)| StoreError::from(error))?;
         files::publish(&copy, &layout.database())?;

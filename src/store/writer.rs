@@ -53,7 +53,13 @@ impl Store {
     /// A connection that only reads. Close it within 5 s.
     pub fn reader(dir: &Path) -> Result<Connection> {
         let path = Layout::new(dir).database();
-        connection::open_reader(&path).map_err(|error| explain(error, dir))
+        connection::open_reader(&path).map_err(|error| {
+            let error = explain(error, dir);
+            if let StoreError::Corrupt { detail, .. } = &error {
+                note_damage(dir, detail);
+            }
+            error
+        })
     }
 
     pub(super) fn new(layout: Layout, lock: File) -> Result<Self> {
@@ -190,22 +196,13 @@ impl Store {
             Kind::DiskFull => {
                 self.free_ballast();
             }
-            Kind::Corrupt => self.note_damage(detail),
+            Kind::Corrupt => note_damage(&self.layout.dir, detail),
             Kind::Io => {
                 if let Some(StoreError::DiskFull { .. }) = files::probe(&self.layout.dir) {
                     self.free_ballast();
                 }
             }
             Kind::Other => {}
-        }
-    }
-
-    fn note_damage(&self, detail: &str) {
-        let marker = self.layout.marker();
-        if !marker.exists() {
-            // Where nothing can be written the next start still looks at the smaller tables.
-            let _ = files::create_private(&marker)
-                .and_then(|()| fs::write(&marker, detail).map_err(|error| StoreError::io(&marker, error)));
         }
     }
 }
@@ -230,6 +227,16 @@ impl WalMeter {
 
 fn frame_bytes() -> u64 {
     PAGE_BYTES as u64 + FRAME_HEADER_BYTES
+}
+
+/// So that the next start looks at every page.
+fn note_damage(dir: &Path, detail: &str) {
+    let marker = Layout::new(dir).marker();
+    if !marker.exists() {
+        // Where nothing can be written the next start still looks at the smaller tables.
+        let _ = files::create_private(&marker)
+            .and_then(|()| fs::write(&marker, detail).map_err(|error| StoreError::io(&marker, error)));
+    }
 }
 
 fn explain(error: StoreError, dir: &Path) -> StoreError {

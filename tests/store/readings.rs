@@ -1,76 +1,12 @@
-//! The store on real files: opening, epochs, segments, the log and its move to history, replay, backups.
-
-#![allow(clippy::unwrap_used)]
+//! Opening, epochs, segments, the log and its move to history, replay, the view, what people look at.
 
 use std::os::unix::fs::PermissionsExt;
 
-use frostguard_hub::clock::trust::{Boot, BootReason, Placement, Quality};
-use frostguard_hub::domain::*;
 use frostguard_hub::rules::Event;
 use frostguard_hub::store::inputs::{InputRow, ReplayRow};
-use frostguard_hub::store::log::LogRow;
-use frostguard_hub::store::*;
 use frostguard_sync::ids::reading_id;
-use tempfile::TempDir;
 
-/// 2026-01-01T00:00:00Z.
-const START: i64 = 1_767_225_600_000;
-const HOUR: i64 = 3_600_000;
-
-/// Fills buffers from a seed; each `seed` makes other epochs.
-fn random(seed: u8) -> impl FnMut(&mut [u8]) {
-    let mut next = seed;
-    move |buffer| {
-        for byte in buffer {
-            next = next.wrapping_mul(31).wrapping_add(11);
-            *byte = next;
-        }
-    }
-}
-
-fn options(dir: &TempDir) -> OpenOptions {
-    OpenOptions { ballast_bytes: 1 << 20, ..OpenOptions::new(dir.path()) }
-}
-
-#[track_caller]
-fn open(dir: &TempDir, seed: u8) -> (Store, OpenReport) {
-    Store::open(&options(dir), &mut random(seed)).unwrap()
-}
-
-/// A boot segment as the clock begins it.
-fn boot(segment: u32, id: u8, mono: i64) -> Boot {
-    Boot {
-        segment,
-        boot_id: [id; 16],
-        reason: BootReason::Start,
-        first_mono: MonoMs(mono),
-        last_mono: MonoMs(mono),
-        floor: UnixMs(START - HOUR),
-        placement: None,
-    }
-}
-
-fn ntp(offset_ms: i64) -> Placement {
-    Placement { offset_ms, quality: Quality::Ntp, uncertainty_ms: 5 }
-}
-
-fn reading(epoch_no: u32, seq: u64, unit: u32, stamp: Stamp) -> LogRow {
-    LogRow {
-        epoch_no,
-        seq: Seq(seq),
-        unit: UnitNo(unit),
-        device: DeviceNo(unit),
-        is_late: false,
-        source: Source::Serial,
-        probe: Probe::EXTERNAL,
-        temperature: Temperature { hundredths: 300 + seq as i32 % 50, scale: Scale::C },
-        humidity: Some(5_500),
-        battery: Some(97),
-        rssi: None,
-        stamp,
-        own_time: None,
-    }
-}
+use super::*;
 
 #[test]
 fn a_new_store_is_private_held_by_one_and_goes_on_where_it_was() {
@@ -117,19 +53,10 @@ fn settled_hours_move_and_nothing_changes_for_who_reads() {
     let segment = 1;
     store.write(|tx| boots::insert(tx, &boot(segment, 1, 0))).unwrap();
     // Four units, a reading a minute each, for 10 hours; every 50th has a time of its own, 90 s earlier.
-    let mut seq = 0;
-    let rows: Vec<LogRow> = (0..600)
-        .flat_map(|minute| (1..=4).map(move |unit| (minute, unit)))
-        .map(|(minute, unit)| {
-            seq += 1;
-            let mono = MonoMs(minute * 60_000 + i64::from(unit) * 7);
-            let mut row = reading(1, seq, unit, Stamp { segment, mono });
-            if seq % 50 == 0 {
-                row.own_time = Some(UnixMs(START + mono.0 - 90_000));
-            }
-            row
-        })
-        .collect();
+    let mut rows = minutely(1, 4, segment, 0..600);
+    for row in rows.iter_mut().filter(|row| row.seq.0 % 50 == 0) {
+        row.own_time = Some(UnixMs(START + row.stamp.mono.0 - 90_000));
+    }
     store.write(|tx| rows.iter().try_for_each(|row| log::append(tx, row))).unwrap();
     let now = UnixMs(START + 10 * HOUR);
     let replay = |store: &Store| -> Vec<ReplayRow> {
@@ -194,20 +121,11 @@ fn the_view_shows_log_and_history_in_the_central_shape() {
     let (mut store, _) = open(&dir, 1);
     let segment = 1;
     store.write(|tx| boots::insert(tx, &boot(segment, 1, 0))).unwrap();
+    site(&mut store, 1);
     let stamp = |minutes: i64| Stamp { segment, mono: MonoMs(minutes * 60_000) };
     store
         .write(|tx| {
-            tx.execute_batch(
-                "INSERT INTO organizations (id, name, slug, created_at, updated_at)
-                    VALUES (zeroblob(16), 'o', 'o', 0, 0);
-                 INSERT INTO sites (id, organization_id, name, created_at, updated_at)
-                    VALUES (zeroblob(16), zeroblob(16), 's', 0, 0);
-                 INSERT INTO areas (id, site_id, name, created_at, updated_at)
-                    VALUES (zeroblob(16), zeroblob(16), 'a', 0, 0);
-                 INSERT INTO units (id, area_id, name, unit_type, temp_min, temp_max, temp_unit, created_at, updated_at)
-                    VALUES (randomblob(16), zeroblob(16), 'u', 'fridge', 330, 410, 'F', 0, 0);
-                 INSERT INTO hub_units (no, unit_id) SELECT 1, id FROM units;",
-            )?;
+            tx.execute("UPDATE units SET temp_unit = 'F', temp_min = 330, temp_max = 410", [])?;
             boots::place(tx, segment, ntp(START))?;
             log::append(tx, &reading(1, 1, 1, stamp(0)))?;
             log::append(tx, &reading(1, 2, 1, stamp(300)))?;
@@ -239,4 +157,96 @@ fn the_view_shows_log_and_history_in_the_central_shape() {
     }
     assert_eq!(shown.len(), 2);
     assert!(reader.execute("DELETE FROM hub_log", []).is_err());
+}
+
+#[test]
+fn the_latest_and_a_chart_come_from_log_and_history_alike() {
+    let dir = TempDir::new().unwrap();
+    let (mut store, _) = open(&dir, 1);
+    site(&mut store, 4);
+    store.write(|tx| boots::insert(tx, &boot(1, 1, 0))).unwrap();
+    let mut rows = minutely(1, 3, 1, 0..600);
+    // Unit 3 fell silent after the fourth hour; a late reading of it is not its latest.
+    rows.retain(|row| row.unit != UnitNo(3) || row.stamp.mono.0 < 4 * HOUR);
+    let mut late = reading(1, 5_000, 3, Stamp { segment: 1, mono: MonoMs(595 * 60_000) });
+    (late.is_late, late.own_time) = (true, Some(UnixMs(START + HOUR + 30_000)));
+    store
+        .write(|tx| {
+            boots::place(tx, 1, ntp(START))?;
+            rows.iter().chain([&late]).try_for_each(|row| log::append(tx, row))
+        })
+        .unwrap();
+    let look = |store: &Store| {
+        let latest: Vec<(u32, i64)> = latest::of_units(store.connection())
+            .unwrap()
+            .into_iter()
+            .map(|shown| (shown.log.unit.0, shown.recorded.0 - START))
+            .collect();
+        let chart = |unit, from, to| {
+            let (from, to) = (UnixMs(START + from), UnixMs(START + to));
+            let points = latest::chart(store.connection(), UnitNo(unit), from, to).unwrap();
+            assert!(points.is_sorted_by_key(|point| point.recorded));
+            points.len()
+        };
+        (
+            latest,
+            chart(1, 0, 10 * HOUR),
+            chart(3, HOUR, 2 * HOUR),
+            chart(1, 7 * HOUR, 9 * HOUR),
+            chart(4, 0, 10 * HOUR),
+        )
+    };
+    let minute = 60_000;
+    let want = (vec![(1, 599 * minute + 7), (2, 599 * minute + 14), (3, 239 * minute + 21)], 600, 61, 120, 0);
+    assert_eq!(look(&store), want);
+    let moved = store.write(|tx| history::move_settled(tx, UnixMs(START + 10 * HOUR), None)).unwrap();
+    assert!(moved.rows > 0);
+    assert_eq!(look(&store), want);
+
+    let figures = figures::read(store.connection()).unwrap();
+    assert_eq!((figures.readings, figures.unsent, figures.last_seq), (1_441, 1_441, 5_000));
+    assert_eq!(figures.oldest_unsent, Some(UnixMs(START)));
+    // Numbers 1 to 720: the first four hours, of which the late reading's hour is the second.
+    store.write(|tx| Ok(tx.execute("INSERT INTO hub_sent VALUES (1, 1, 720)", [])?)).unwrap();
+    let figures = figures::read(store.connection()).unwrap();
+    assert!((720..=722).contains(&figures.unsent), "{figures:?}");
+}
+
+#[test]
+fn a_segment_that_ended_untrusted_is_placed_with_what_waited_for_it() {
+    let dir = TempDir::new().unwrap();
+    let (mut store, _) = open(&dir, 1);
+    site(&mut store, 1);
+    let stamp = Stamp { segment: 1, mono: MonoMs(60_000) };
+    let door = uuid::Uuid::from_bytes([9; 16]);
+    store
+        .write(|tx| {
+            boots::persist_wall(tx, UnixMs(START))?;
+            boots::insert(tx, &Boot { floor: UnixMs(START), ..boot(1, 1, 0) })?;
+            log::append(tx, &reading(1, 1, 1, stamp))?;
+            tx.execute(
+                "INSERT INTO door_events (id, unit_id, state, timestamp, created_at) VALUES (?1, ?2, 'open', 5, 5)",
+                (door.into_bytes(), unit_id(1)),
+            )?;
+            unplaced::add(tx, "door_events", door, "timestamp", stamp)?;
+            unplaced::add(tx, "door_events", door, "created_at", stamp)
+        })
+        .unwrap();
+    assert!(store.write(|tx| unplaced::add(tx, "units", door, "name", stamp)).is_err());
+    drop(store);
+    let (mut store, _) = open(&dir, 2);
+    assert_eq!(boots::persisted_wall(store.connection()).unwrap(), Some(UnixMs(START)));
+    let placed = store
+        .write(|tx| {
+            boots::insert(tx, &Boot { floor: UnixMs(START), ..boot(2, 2, 1_000) })?;
+            boots::place(tx, 2, ntp(START + 2 * HOUR))?;
+            boots::place_former(tx)
+        })
+        .unwrap();
+    let [(1, placement)] = placed[..] else { panic!("{placed:?}") };
+    assert_eq!(placement.quality, Quality::Estimated);
+    let (wall, is_placed) = boots::wall_of(store.connection(), stamp).unwrap();
+    assert!(is_placed && wall > UnixMs(START) && wall < UnixMs(START + 2 * HOUR));
+    assert_eq!(count(&store, "SELECT min(timestamp, created_at) FROM door_events"), wall.0);
+    assert_eq!(count(&store, "SELECT count(*) FROM hub_unplaced"), 0);
 }

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::clock::TestClock;
 use crate::clock::estimate::{OUTAGE_MS_MAX, estimate};
@@ -301,4 +303,102 @@ fn untrusted_segments_are_placed_when_trust_comes() {
         &[(1, 1, Start, 0, HOUR, 0, None), (2, 1, Refuted, 0, 2 * HOUR, 0, Some(3))],
         &[(1, "ntp", 3, 7)],
     );
+}
+
+/// One second to an hour passes, then something happens.
+#[derive(Clone, Debug)]
+enum Happens {
+    Step(i64),
+    Ntp(bool),
+    Rtc(Option<i64>),
+    Receiver(i64),
+    Distrust,
+    Restart,
+    Nothing,
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let step = prop_oneof![-3 * HOUR..3 * HOUR, -600i64..600];
+    prop_oneof![
+        step.prop_map(Happens::Step),
+        any::<bool>().prop_map(Happens::Ntp),
+        proptest::option::of(-2 * HOUR..2 * HOUR).prop_map(Happens::Rtc),
+        (-2 * HOUR..2 * HOUR).prop_map(Happens::Receiver),
+        Just(Happens::Distrust),
+        Just(Happens::Restart),
+        Just(Happens::Nothing),
+    ]
+}
+
+proptest! {
+    /// Whatever the clocks do: segments follow each other, are placed once, never before what is known to be past, and
+    /// every moment belongs to the segment that was open then.
+    #[test]
+    fn segments_are_in_order_and_placed_once(steps in proptest::collection::vec((1_000..HOUR, happens()), 1..60)) {
+        let clock = TestClock::new(MonoMs(0), UnixMs(NOON));
+        clock.set_ntp(OFF);
+        let mut start = Start { segment: 1, boot_id: [7; 16], persisted: None };
+        let (mut trust, mut all) = Trust::begin(start, Observation::of(&clock));
+        let mut rows: Vec<Boot> = Vec::new();
+        for (ms, what) in steps {
+            clock.advance(ms);
+            let now = clock.mono();
+            all.extend(match what {
+                Happens::Step(by) => {
+                    clock.step(by);
+                    trust.look(&clock)
+                }
+                Happens::Ntp(on) => {
+                    clock.set_ntp(if on { SYNCED } else { OFF });
+                    trust.look(&clock)
+                }
+                Happens::Rtc(by) => {
+                    clock.set_rtc(by.map(|by| UnixMs(NOON + by)));
+                    trust.look(&clock)
+                }
+                Happens::Receiver(by) => {
+                    let time = ReceiverTime { now: UnixMs(NOON + now.0 + by), asked: now, answered: now };
+                    let events = trust.receiver_says(time);
+                    let apart = trust.wall(now).expect("the receiver's word is enough").0 - time.now.0;
+                    prop_assert!(apart.abs() <= CONTRADICTION_MS);
+                    events
+                }
+                Happens::Distrust => {
+                    let events = trust.distrust(now, HOUR);
+                    prop_assert_eq!(trust.wall(now), None);
+                    events
+                }
+                Happens::Restart => {
+                    start.segment = trust.boot().segment + 1;
+                    start.persisted = Some(trust.floor());
+                    let (next, events) = Trust::begin(start, Observation::of(&clock));
+                    trust = next;
+                    events
+                }
+                Happens::Nothing => trust.look(&clock),
+            });
+            prop_assert_eq!(trust.stamp(now).segment, trust.boot().segment);
+            for event in all.drain(..) {
+                match event {
+                    ClockEvent::Began(boot) => {
+                        prop_assert_eq!(boot.segment as usize, rows.len() + 1);
+                        prop_assert!(rows.last().is_none_or(|last| last.first_mono <= boot.first_mono));
+                        rows.push(boot);
+                    }
+                    ClockEvent::Placed { segment, placement } => {
+                        let row = rows.last_mut().expect("a segment began");
+                        prop_assert_eq!((row.segment, row.placement), (segment, None));
+                        row.placement = Some(placement);
+                    }
+                    ClockEvent::Persist { wall } => prop_assert_eq!(wall, trust.floor()),
+                    ClockEvent::Stepped { by_ms, .. } => prop_assert!(by_ms.abs() > STEP_MS_TOLERANCE),
+                    ClockEvent::Refuted { segment, .. } => prop_assert!(segment as usize <= rows.len()),
+                }
+            }
+        }
+        // What was not believed is placed by what was, and nothing that is placed moves.
+        for (segment, _) in estimate(&rows) {
+            prop_assert_eq!(rows[segment as usize - 1].placement, None);
+        }
+    }
 }

@@ -77,10 +77,6 @@ fn store(config: &Config, found: &mut Findings) {
     let store = &config.store;
     // A minute: more than that of readings nobody should lose to a power cut.
     found.require_within("[store] window_ms", store.window_ms, 100..=60_000);
-    found.require_within("[store] window_frames", store.window_frames.into(), 1..=10_000);
-    found.require_within("[store] readings_days", store.readings_days.into(), 1..=36_500);
-    found.require_within("[store] frames_days", store.frames_days.into(), 0..=3_650);
-    found.require_within("[store] frames_mib", store.frames_mib, 1..=1 << 20);
     if let Some(size) = store.size_mib_max {
         // Below, a migration's copy and the backup leave no room for readings.
         found.require_within("[store] size_mib_max", size, 64..=1 << 30);

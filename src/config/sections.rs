@@ -43,26 +43,13 @@ impl Default for HubSection {
 pub struct StoreSection {
     /// Readings wait this long to be committed together: what a power cut can lose of a source that does not repeat.
     pub window_ms: u64,
-    /// The group is committed at the latest with this many frames.
-    pub window_frames: u32,
     /// MiB of the state directory; None: 4096 or a quarter of the partition, whichever is less.
     pub size_mib_max: Option<u64>,
-    /// Acknowledged readings are kept this long where they fit.
-    pub readings_days: u32,
-    pub frames_days: u32,
-    pub frames_mib: u64,
 }
 
 impl Default for StoreSection {
     fn default() -> Self {
-        Self {
-            window_ms: 5_000,
-            window_frames: 256,
-            size_mib_max: None,
-            readings_days: 731,
-            frames_days: 14,
-            frames_mib: 256,
-        }
+        Self { window_ms: 5_000, size_mib_max: None }
     }
 }
 

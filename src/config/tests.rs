@@ -156,7 +156,7 @@ fn a_file_is_loaded_or_refused_as_a_whole() {
     std::fs::write(&path, "[hub]\ntemp_unit = 'F'\ntime_zone = 'Europe/Berlin'").unwrap();
     let config = Config::load(Some(&path)).unwrap();
     assert_eq!((config.hub.temp_unit, config.zone().as_str()), (Scale::F, "Europe/Berlin"));
-    for (text, want) in [("[store]\nwindow_ms = 1\nframes_mib = 0", "frames_mib"), ("[store", "line 1")] {
+    for (text, want) in [("[store]\nwindow_ms = 1\nsize_mib_max = 1", "size_mib_max"), ("[store", "line 1")] {
         std::fs::write(&path, text).unwrap();
         let error = format!("{:#}", Config::load(Some(&path)).unwrap_err());
         assert!(error.contains(want) && error.contains("hub.toml"), "{error}");

@@ -1,1 +1,226 @@
-//! (Contract in README.)
+//! Wiring: the core, its sources, the control socket and the uplink, from start to a clean stop.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use crate::clock::{CertificateTime, Clock, SystemClock};
+use crate::config::Config;
+use crate::control::{Request, socket};
+use crate::counters::Counters;
+use crate::frame::SourceEvent;
+use crate::pipeline::driver::{CoreHandle, JOBS_QUEUED_MAX, drive};
+use crate::pipeline::settings::{Mode, Settings};
+use crate::pipeline::{Core, Random};
+use crate::source::mqtt::Mqtt;
+use crate::source::serial::Serial;
+use crate::source::{self, Acks, EVENTS_QUEUED_MAX, Source, SourceContext};
+
+/// From SIGTERM to the end: drain, last commit, last upload attempt, checkpoint.
+const STOP_MAX: Duration = Duration::from_secs(20);
+
+/// What `run` is given beside the configuration.
+pub struct Parts {
+    pub control: Option<UnixListener>,
+    pub clock: Arc<dyn Clock>,
+    /// The machine's own clock, by which certificates are judged; never a scaled one.
+    pub real_clock: Arc<dyn Clock>,
+    pub counters: Counters,
+    pub random: Random,
+    /// Tells when to stop.
+    pub shutdown: watch::Receiver<bool>,
+}
+
+/// Runs the hub until `parts.shutdown`. Any task that ends before is an error that ends the daemon.
+pub async fn run(config: Config, parts: Parts) -> Result<()> {
+    let Parts { control, clock, real_clock, counters, random, shutdown } = parts;
+    let settings = Settings::of(&config, Mode::Service);
+    let mut core = Core::open(settings, clock.clone(), counters.clone(), random)?;
+    let certificates = CertificateTime::new(real_clock, core.floor());
+    core.vouch_for(certificates.clone());
+    let (frames_in, frames_out) = mpsc::channel(EVENTS_QUEUED_MAX);
+    let (jobs_in, jobs_out) = mpsc::channel(JOBS_QUEUED_MAX);
+    let handle = CoreHandle::new(jobs_in);
+    // The sources stop first; the core stops when everything they heard is drained.
+    let (stop_core, core_stops) = watch::channel(false);
+
+    let mut tasks: JoinSet<Result<&'static str>> = JoinSet::new();
+    let mut contexts = Contexts {
+        acks: Acks::default(),
+        frames: frames_in,
+        clock: clock.clone(),
+        counters: counters.clone(),
+        shutdown: shutdown.clone(),
+        made: 0,
+    };
+    spawn_sources(&config, &mut tasks, &mut contexts, &certificates);
+    // Only the sources hold the sending ends from here on.
+    let Contexts { acks, .. } = contexts;
+
+    let core_thread = std::thread::Builder::new()
+        .name("core".into())
+        .spawn(move || drive(core, frames_out, jobs_out, acks, core_stops))
+        .context("start the core thread")?;
+
+    if let Some(listener) = control {
+        let handle = handle.clone();
+        let uid = own_uid()?;
+        tasks.spawn(async move {
+            socket::serve(listener, uid, move |request| {
+                let handle = handle.clone();
+                async move { answer(&handle, request).await }
+            })
+            .await?;
+            Ok("control")
+        });
+    }
+
+    let ended = wait_for_end(&mut tasks, shutdown, &core_thread).await;
+    let drained = tokio::time::timeout(STOP_MAX, async {
+        // Sources and the uplink stop by the same signal; the control socket only by being dropped.
+        let _ = stop_core.send(true);
+        drop(handle);
+        tokio::task::spawn_blocking(move || core_thread.join()).await
+    })
+    .await;
+    tasks.shutdown().await;
+    match drained {
+        Ok(Ok(Ok(result))) => result.and(ended),
+        Ok(_) => bail!("the core thread ended by a panic"),
+        Err(_) => bail!("the last commit took longer than {} s", STOP_MAX.as_secs()),
+    }
+}
+
+/// Ok: told to stop. An error: a task ended early.
+async fn wait_for_end(
+    tasks: &mut JoinSet<Result<&'static str>>,
+    mut shutdown: watch::Receiver<bool>,
+    core: &std::thread::JoinHandle<Result<()>>,
+) -> Result<()> {
+    let mut look = tokio::time::interval(Duration::from_millis(200));
+    loop {
+        tokio::select! {
+            () = source::stopped(&mut shutdown) => {
+                info!("stopping");
+                return stop_tasks(tasks).await;
+            }
+            Some(ended) = tasks.join_next() => match ended {
+                Ok(Ok(name)) => bail!("task {name} ended early"),
+                Ok(Err(error)) => return Err(error.context("a task failed")),
+                Err(error) => bail!("a task ended by a panic: {error}"),
+            },
+            _ = look.tick() => if core.is_finished() { bail!("the core thread ended early"); },
+        }
+    }
+}
+
+/// Waits for sources and uplink, which see the same signal; what does not end in time is dropped.
+async fn stop_tasks(tasks: &mut JoinSet<Result<&'static str>>) -> Result<()> {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, tasks.join_next()).await {
+        if let Ok(Err(error)) = ended {
+            warn!(%error, "a task failed while stopping: {error:#}");
+        }
+        // The control socket serves until the end.
+        if tasks.len() <= 1 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Makes each source's context.
+struct Contexts {
+    acks: Acks,
+    frames: mpsc::Sender<SourceEvent>,
+    clock: Arc<dyn Clock>,
+    counters: Counters,
+    shutdown: watch::Receiver<bool>,
+    made: u16,
+}
+
+impl Contexts {
+    fn next(&mut self) -> SourceContext {
+        self.made += 1;
+        SourceContext {
+            number: self.made,
+            out: self.frames.clone(),
+            acks: self.acks.open(self.made),
+            clock: self.clock.clone(),
+            counters: self.counters.clone(),
+            shutdown: self.shutdown.clone(),
+        }
+    }
+}
+
+fn spawn_sources(
+    config: &Config,
+    tasks: &mut JoinSet<Result<&'static str>>,
+    contexts: &mut Contexts,
+    certificates: &CertificateTime,
+) {
+    for port in &config.serial {
+        let (source, context) = (Serial::new(port.clone()), contexts.next());
+        tasks.spawn(async move { source.run(context).await.map(|()| "serial") });
+    }
+    for broker in &config.mqtt {
+        let (source, context) = (Mqtt::new(broker.clone(), certificates.clone()), contexts.next());
+        tasks.spawn(async move { source.run(context).await.map(|()| "mqtt") });
+    }
+}
+
+async fn answer(handle: &CoreHandle, request: Request) -> Result<Value> {
+    handle.call(move |core| core.request(&request)).await?
+}
+
+/// Answers a request from the database directly, for the time when no hub runs.
+pub fn answer_without_hub(config: &Config, request: &Request) -> Result<Value> {
+    if let Request::Enroll(_) = request {
+        bail!("enrolling needs the running hub: start it by `frostguard-hub run` or systemctl");
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new()?);
+    let mode = if request.changes() { Mode::Change } else { Mode::Look };
+    let mut core = Core::open(Settings::of(config, mode), clock, Counters::default(), system_random())?;
+    let answer = core.request(request)?;
+    core.close()?;
+    Ok(answer)
+}
+
+/// The operating system's randomness.
+pub fn system_random() -> Random {
+    use ring::rand::SecureRandom;
+    let random = ring::rand::SystemRandom::new();
+    Box::new(move |bytes: &mut [u8]| {
+        // getrandom(2) fails only where the kernel has none, before any hub could start.
+        random.fill(bytes).expect("the kernel gives randomness");
+    })
+}
+
+/// The folder of the state, made with mode 0700.
+pub fn prepare_state_dir(path: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("make the state folder {}", path.display()))
+}
+
+/// Makes ring the one crypto provider of every TLS connection; before the first of them.
+pub fn install_crypto() {
+    // Fails only when one is installed already, which is what is wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// The user the hub runs as: the owner of what it makes.
+fn own_uid() -> Result<u32> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(std::fs::metadata("/proc/self").context("look at the hub's own process")?.uid())
+}

@@ -1,3 +1,89 @@
-//! (Contract in README.)
+//! The command line. Commands that change something talk to the running hub over its control socket; where none runs
+//! they do the same on the database directly.
 
+pub mod ask;
+pub mod config;
 pub mod decode;
+pub mod enroll;
+pub mod lists;
+pub mod out;
+pub mod run;
+pub mod sql;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Where packages put the configuration.
+pub const CONFIG_PATH: &str = "/etc/frostguard/hub.toml";
+
+/// On-premise cold-chain hub: hears sensors, keeps every reading, decides alarms with no internet, syncs exactly once.
+#[derive(Parser)]
+#[command(name = "frostguard-hub", version, propagate_version = true)]
+struct Cli {
+    /// The configuration file; without it, /etc/frostguard/hub.toml where that exists, else the defaults.
+    #[arg(long, short, global = true, env = "FROSTGUARD_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the hub until SIGTERM or Ctrl-C.
+    Run,
+    /// Join a site of the central database with a one-time code.
+    Enroll(enroll::Args),
+    /// What the hub is doing: clock, sources, units, alerts, what is not uploaded yet.
+    Status(ask::StatusArgs),
+    /// Fridges, freezers, cold rooms.
+    #[command(subcommand)]
+    Units(ask::UnitsCommand),
+    /// Sensors: paired ones, strangers, models.
+    #[command(subcommand)]
+    Devices(ask::DevicesCommand),
+    /// Alerts.
+    #[command(subcommand)]
+    Alerts(ask::AlertsCommand),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Read-only SQL on the hub's database, with the hub's own functions.
+    Sql(sql::Args),
+    /// Decode one payload of a sensor.
+    Decode(decode::DecodeArgs),
+}
+
+/// Exit codes: 0 done, 1 failed, 2 wrong use of the command line (clap's own).
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if out::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error may be closed too; there is nobody left to tell then.
+            let _ = std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!("frostguard-hub: {error:#}\n"),
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<()> {
+    let path = cli.config.or_else(|| Some(PathBuf::from(CONFIG_PATH)).filter(|path| path.exists()));
+    match cli.command {
+        Command::Run => run::run(path.as_deref()),
+        Command::Enroll(args) => enroll::run(path.as_deref(), &args),
+        Command::Status(args) => ask::status(path.as_deref(), &args),
+        Command::Units(command) => ask::units(path.as_deref(), command),
+        Command::Devices(command) => ask::devices(path.as_deref(), command),
+        Command::Alerts(command) => ask::alerts(path.as_deref(), command),
+        Command::Config(command) => config::run(path.as_deref(), &command),
+        Command::Sql(args) => sql::run(path.as_deref(), &args),
+        Command::Decode(args) => decode::run(&args, &mut std::io::stdout().lock()),
+    }
+}

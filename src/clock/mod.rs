@@ -29,6 +29,10 @@ pub trait Clock: Send + Sync {
     fn mono(&self) -> MonoMs;
     /// CLOCK_REALTIME: whatever the system believes.
     fn wall(&self) -> UnixMs;
+    /// How much faster than the machine's this clock runs; waiting takes that much less.
+    fn factor(&self) -> u32 {
+        1
+    }
     /// Names the boot within which `mono` counts.
     fn boot_id(&self) -> [u8; 16];
     fn ntp(&self) -> NtpState;

@@ -21,10 +21,6 @@ impl ScaledClock {
         Self { real, factor, real_mono_start, wall_start: UnixMs(real_end - span_ms) }
     }
 
-    pub fn factor(&self) -> u32 {
-        self.factor
-    }
-
     fn elapsed_ms(&self) -> i64 {
         (self.real.mono().0 - self.real_mono_start.0) * i64::from(self.factor)
     }
@@ -37,6 +33,10 @@ impl Clock for ScaledClock {
 
     fn wall(&self) -> UnixMs {
         UnixMs(self.wall_start.0 + self.elapsed_ms())
+    }
+
+    fn factor(&self) -> u32 {
+        self.factor
     }
 
     fn boot_id(&self) -> [u8; 16] {

@@ -1,5 +1,328 @@
-//! (Contract in README.)
+//! The core: everything between a frame and the store, on one thread that owns the writing connection.
+//!
+//! `Core` is synchronous and driven: `hear` takes what sources say, `tick` lets time pass, `request` answers people, and
+//! `driver` is the thin loop around them.
 
 pub mod calibrate;
+pub mod decide;
+pub mod driver;
 pub mod duplicates;
+pub mod group;
+pub mod live;
 pub mod reading_time;
+pub mod registry;
+pub mod settings;
+pub mod writer;
+
+mod housekeeping;
+mod ingest;
+mod requests;
+mod saved;
+mod start;
+mod time;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use crate::clock::trust::Trust;
+use crate::clock::{CertificateTime, Clock};
+use crate::counters::Counters;
+use crate::domain::{DeviceNo, MonoMs, Seq, Stamp, UnitNo};
+use crate::frame::{AckToken, SourceEvent};
+use crate::rules::{self, At, Decision, Event, Tick};
+use crate::store::Store;
+use crate::store::epochs::EpochRow;
+use crate::store::registry::Place;
+
+use self::duplicates::Duplicates;
+use self::group::{Group, Write};
+use self::live::Live;
+use self::registry::Registry;
+use self::settings::Settings;
+use self::time::Times;
+use crate::store::inputs::{Input, InputRow};
+
+/// Bytes of randomness on demand.
+pub type Random = Box<dyn FnMut(&mut [u8]) + Send>;
+
+/// The hub's memory and its store.
+pub struct Core {
+    pub(crate) store: Store,
+    pub(crate) settings: Settings,
+    clock: Arc<dyn Clock>,
+    random: Random,
+    pub(crate) counters: Counters,
+    trust: Trust,
+    times: Times,
+    segment: u32,
+    place: Place,
+    pub(crate) registry: Registry,
+    rules: rules::State,
+    /// Judging time = monotonic time + this, since the last start.
+    tick_base: i64,
+    epoch: EpochRow,
+    next_seq: u64,
+    duplicates: Duplicates,
+    live: Live,
+    group: Group,
+    /// The newest instant anything was judged at, which never goes back. Only judging moves it, so that a frame that
+    /// waited for a commit keeps its own time.
+    now: MonoMs,
+    decisions: Vec<Decision>,
+    sources: BTreeMap<String, SourceState>,
+    timers: Timers,
+    failing: Option<Failing>,
+    committed: u64,
+    /// The wall offset the rules were last told (of judging time); None before they were told anything.
+    told_offset: Option<Told>,
+    /// Judges certificates by the largest time known to be past.
+    certificates: Option<CertificateTime>,
+}
+
+/// A source as `status` shows it.
+#[derive(Clone, Debug)]
+pub struct SourceState {
+    pub is_up: bool,
+    pub since: MonoMs,
+    pub reason: String,
+}
+
+/// What the rules were told of wall time; None: it is not trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told(Option<i64>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Timers {
+    observed: Option<MonoMs>,
+    kept_house: MonoMs,
+    settled: MonoMs,
+    backed_up: Option<i64>,
+}
+
+/// The store refuses writes.
+#[derive(Clone, Debug)]
+pub struct Failing {
+    pub since: MonoMs,
+    pub tried: MonoMs,
+    pub reason: String,
+    pub is_loud: bool,
+    /// A row, not the disk, is at fault: the next try leaves such rows out.
+    pub is_logical: bool,
+}
+
+impl Core {
+    /// Takes what a source says. Nothing is written until the group closes.
+    pub fn hear(&mut self, event: SourceEvent) {
+        let now = self.clock.mono();
+        match event {
+            SourceEvent::Frame(frame) => {
+                let overflow = self.group.overflow;
+                self.group.opened.get_or_insert(now);
+                self.group.frames += 1;
+                self.take_frame(&frame);
+                self.keep_ack(frame.ack, overflow);
+            }
+            SourceEvent::Refused { port, reason, bytes, at, ack } => {
+                let overflow = self.group.overflow;
+                self.group.opened.get_or_insert(now);
+                self.counters.add("frames.refused", &port, 1);
+                tracing::debug!(source.port = %port, "refused a message on {port}: {reason} ({} bytes)", bytes.len());
+                let at = self.not_before(at);
+                self.refuse(port, reason, bytes, at);
+                self.keep_ack(ack, overflow);
+            }
+            SourceEvent::Up { port, .. } => self.source_changed(port, true, String::new(), now),
+            SourceEvent::Down { port, reason, .. } => self.source_changed(port, false, reason, now),
+        }
+    }
+
+    /// Lets time pass: looks at the clocks, fires deadlines, closes a group that is due. Returns the acknowledgements of
+    /// what is committed.
+    pub fn tick(&mut self) -> Vec<AckToken> {
+        let now = self.clock.mono();
+        self.observe_clock(now);
+        if self.rules.next_deadline().is_some_and(|deadline| deadline <= self.tick_at(now)) {
+            let after = Seq(self.next_seq - 1);
+            let at = self.not_before(now);
+            self.judge(&Event::Tick, at, after);
+        }
+        let acks = self.flush_if_due(now);
+        self.keep_house(now);
+        acks
+    }
+
+    /// How long the driver may sleep, in ms of this clock.
+    pub fn sleep_ms(&self) -> i64 {
+        let now = self.clock.mono();
+        let window = self.group.opened.map(|opened| opened.0 + self.settings.window_ms);
+        let deadline = self.rules.next_deadline().map(|tick| tick.0 - self.tick_base);
+        [window, deadline].into_iter().flatten().map(|at| at - now.0).fold(1_000, i64::min).max(0)
+    }
+
+    fn keep_ack(&mut self, ack: Option<AckToken>, overflow_before: u64) {
+        // What did not fit into memory is not acknowledged: its broker sends it again.
+        if self.group.overflow == overflow_before {
+            self.group.acks.extend(ack);
+        }
+    }
+
+    fn source_changed(&mut self, port: String, is_up: bool, reason: String, now: MonoMs) {
+        let known = self.sources.get(&port).map(|source| source.is_up);
+        if known == Some(is_up) {
+            return;
+        }
+        if is_up {
+            tracing::info!(source.port = %port, "source {port} is up");
+        } else {
+            tracing::warn!(source.port = %port, "source {port} is down: {reason}");
+        }
+        self.sources.insert(port.clone(), SourceState { is_up, since: now, reason });
+        let now = self.not_before(now);
+        let event = if is_up { Event::SourceUp { name: port } } else { Event::SourceDown { name: port } };
+        self.take_input(event, Stamp { segment: self.segment, mono: now });
+    }
+
+    /// Stores an input of the rules and judges it.
+    fn take_input(&mut self, event: Event, stamp: Stamp) -> Seq {
+        let seq = self.next_seq();
+        self.group.opened.get_or_insert(stamp.mono);
+        let input = Input { tick_base: self.tick_base, event };
+        match input.encode() {
+            Ok(body) => {
+                let kind = kind(&input.event).to_owned();
+                self.group.push(Write::Input(InputRow { epoch_no: self.epoch.no, seq, kind, stamp, body }));
+            }
+            // Plain data always encodes; were it ever not to, the event is judged all the same.
+            Err(error) => tracing::error!(%error, "an input of the rules cannot be stored: {error}"),
+        }
+        let event = input.event;
+        self.judge(&event, stamp.mono, Seq(seq.0 - 1));
+        seq
+    }
+
+    fn judge(&mut self, event: &Event, at: MonoMs, after: Seq) {
+        let at = At { tick: self.tick_at(at), epoch: self.epoch.epoch, after };
+        let mut decisions = std::mem::take(&mut self.decisions);
+        rules::step(&mut self.rules, event, at, &mut decisions);
+        for decision in decisions.drain(..) {
+            self.decided(decision);
+        }
+        self.decisions = decisions;
+    }
+
+    fn decided(&mut self, decision: Decision) {
+        let stamp = Stamp { segment: self.segment, mono: MonoMs(decision.tick.0 - self.tick_base) };
+        let message = decide::message(&decision, &self.registry);
+        if decide::is_urgent(&decision.what) {
+            self.group.is_urgent = true;
+        }
+        match decide::severity_of(&decision.what) {
+            Some(severity) => tracing::warn!(alert.severity = %severity, "{message}"),
+            None => tracing::info!("{message}"),
+        }
+        self.group.opened.get_or_insert(stamp.mono);
+        self.group.push(Write::Decision { decision, stamp, message });
+    }
+
+    fn next_seq(&mut self) -> Seq {
+        let seq = Seq(self.next_seq);
+        self.next_seq += 1;
+        seq
+    }
+
+    fn tick_at(&self, at: MonoMs) -> Tick {
+        Tick(at.0 + self.tick_base)
+    }
+
+    fn not_before(&mut self, at: MonoMs) -> MonoMs {
+        self.now = self.now.max(at);
+        self.now
+    }
+
+    /// Bytes for ids and keys.
+    pub(crate) fn random_bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        (self.random)(&mut bytes);
+        bytes
+    }
+}
+
+/// `hub_inputs.kind`: readable names for people.
+fn kind(event: &Event) -> &'static str {
+    match event {
+        Event::Started { .. } => "started",
+        Event::Configured(_) => "configured",
+        Event::Reading(_) => "reading",
+        Event::Faulty { .. } => "faulty",
+        Event::Door { .. } => "door",
+        Event::ManualLog { .. } => "manual_log",
+        Event::Acknowledged { .. } => "acknowledged",
+        Event::Resolved { .. } => "resolved",
+        Event::Placed { .. } => "placed",
+        Event::SourceUp { .. } => "source_up",
+        Event::SourceDown { .. } => "source_down",
+        Event::Tick => "tick",
+    }
+}
+
+/// What `status` and other answers look at.
+impl Core {
+    /// The largest wall time known to be past.
+    pub(crate) fn floor(&self) -> crate::domain::UnixMs {
+        self.trust.floor()
+    }
+
+    /// Keeps `certificates` from being judged at a time before the largest one known.
+    pub(crate) fn vouch_for(&mut self, certificates: CertificateTime) {
+        self.certificates = Some(certificates);
+    }
+
+    pub(crate) fn sources(&self) -> &BTreeMap<String, SourceState> {
+        &self.sources
+    }
+
+    pub(crate) fn epoch(&self) -> crate::domain::Epoch {
+        self.epoch.epoch
+    }
+
+    pub(crate) fn segment(&self) -> u32 {
+        self.segment
+    }
+
+    pub(crate) fn committed(&self) -> u64 {
+        self.committed
+    }
+
+    pub(crate) fn failing(&self) -> Option<&Failing> {
+        self.failing.as_ref()
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.group.writes.iter().filter(|write| matches!(write, Write::Log(_))).count()
+    }
+
+    pub(crate) fn clock_quality(&self) -> &'static str {
+        self.trust.boot().placement.map_or("untrusted", |placement| placement.quality.as_str())
+    }
+
+    pub(crate) fn unit_view(&self, unit: UnitNo) -> Option<rules::UnitView> {
+        self.rules.unit(unit)
+    }
+
+    pub(crate) fn last_of(&self, unit: UnitNo) -> Option<&live::LiveUnit> {
+        self.live.units.get(&unit)
+    }
+
+    pub(crate) fn live_of(&self, device: DeviceNo) -> Option<&live::LiveDevice> {
+        self.live.devices.get(&device)
+    }
+}
+
+/// Used where an error of one step must not end the daemon but must be heard of.
+fn report(result: Result<()>, what: &str) {
+    if let Err(error) = result {
+        tracing::error!(%error, "failed to {what}: {error:#}");
+    }
+}

@@ -3,6 +3,7 @@
 //! Functions take a connection or transaction; `Store` owns the writing one and belongs to one thread. Readers open
 //! connections of their own (`Store::reader`).
 
+pub mod alerts;
 pub mod audit;
 pub mod backup;
 pub mod batches;
@@ -26,6 +27,7 @@ mod open;
 pub mod prune;
 pub mod readings;
 mod recover;
+pub mod registry;
 mod renames;
 pub mod rows;
 pub mod sent;

@@ -60,6 +60,16 @@ pub fn time_ordered_id(unix_ms: i64, random: [u8; 10]) -> Uuid {
     Uuid::from_bytes(bytes)
 }
 
+/// Lower-case hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
+}
+
 /// SHA-256 (FIPS 180-4) over the parts in order.
 pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = Context::new(&SHA256);

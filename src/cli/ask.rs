@@ -1,0 +1,170 @@
+//! Commands that are one request: to the running hub, else to the database directly.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::{lists, out};
+use crate::config::Config;
+use crate::control::{DevicesAdd, DevicesAssign, Request, UnitsAdd, socket};
+
+#[derive(Args)]
+pub struct StatusArgs {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+pub enum UnitsCommand {
+    /// Add a unit to a hub that is not enrolled (an enrolled one gets its units from central).
+    Add {
+        name: String,
+        /// fridge, freezer, display_case, walk_in_cooler, walk_in_freezer or blast_chiller.
+        #[arg(long = "type", value_name = "TYPE")]
+        unit_type: String,
+        /// C or F; else as configured.
+        #[arg(long, value_name = "C|F")]
+        temp_unit: Option<String>,
+        /// Lower limit in degrees; else the default of the type.
+        #[arg(long, allow_hyphen_values = true)]
+        min: Option<f64>,
+        /// Upper limit in degrees; else the default of the type.
+        #[arg(long, allow_hyphen_values = true)]
+        max: Option<f64>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// List units with status and last reading.
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum DevicesCommand {
+    /// List paired devices.
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+    /// List senders that are heard and not paired, and frames nobody could decode.
+    Strangers {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Pair a device: an EUI, or the address a serial or MQTT sender uses (see `devices strangers`).
+    Add {
+        /// 16 hex digits of the EUI, or the sender's address.
+        address: String,
+        /// vendor/model, as `devices models` lists it.
+        #[arg(long)]
+        model: Option<String>,
+        #[arg(long)]
+        name: Option<String>,
+        /// The unit its measuring probe is in.
+        #[arg(long)]
+        unit: Option<String>,
+        /// internal, external, or a number; else the model's measuring probe.
+        #[arg(long)]
+        probe: Option<String>,
+        /// serial or mqtt; needed for an address that is no EUI.
+        #[arg(long)]
+        source: Option<String>,
+        /// The configured name of the port or broker it is heard on.
+        #[arg(long)]
+        port: Option<String>,
+        /// Seconds between two readings, if the device is set to another interval than its factory's.
+        #[arg(long, value_name = "SECONDS")]
+        check_in: Option<u32>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say which unit a probe of a device measures.
+    Assign {
+        /// EUI, address or name.
+        device: String,
+        /// The unit; without it the probe measures nothing any more.
+        #[arg(long)]
+        unit: Option<String>,
+        #[arg(long)]
+        probe: Option<String>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the models the hub can decode.
+    Models(super::decode::ModelsArgs),
+}
+
+#[derive(Subcommand)]
+pub enum AlertsCommand {
+    /// List alerts that are not resolved.
+    List {
+        /// Resolved ones too.
+        #[arg(long)]
+        all: bool,
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub fn status(config: Option<&Path>, args: &StatusArgs) -> Result<()> {
+    let value = ask(config, &Request::Status)?;
+    if args.json { out::json(&value) } else { lists::status(&value) }
+}
+
+pub fn units(config: Option<&Path>, command: UnitsCommand) -> Result<()> {
+    match command {
+        UnitsCommand::Add { name, unit_type, temp_unit, min, max, json } => {
+            let value = ask(config, &Request::UnitsAdd(UnitsAdd { name, unit_type, temp_unit, min, max }))?;
+            if json { out::json(&value) } else { lists::said(&value) }
+        }
+        UnitsCommand::List { json } => {
+            let value = ask(config, &Request::UnitsList)?;
+            if json { out::json(&value) } else { lists::units(&value) }
+        }
+    }
+}
+
+pub fn devices(config: Option<&Path>, command: DevicesCommand) -> Result<()> {
+    match command {
+        DevicesCommand::List { json } => {
+            let value = ask(config, &Request::DevicesList)?;
+            if json { out::json(&value) } else { lists::devices(&value) }
+        }
+        DevicesCommand::Strangers { json } => {
+            let value = ask(config, &Request::Strangers)?;
+            if json { out::json(&value) } else { lists::strangers(&value) }
+        }
+        DevicesCommand::Add { address, model, name, unit, probe, source, port, check_in, json } => {
+            let add = DevicesAdd { address, source, port, model, name, unit, probe, check_in_s: check_in };
+            let value = ask(config, &Request::DevicesAdd(add))?;
+            if json { out::json(&value) } else { lists::said(&value) }
+        }
+        DevicesCommand::Assign { device, unit, probe, json } => {
+            let value = ask(config, &Request::DevicesAssign(DevicesAssign { device, probe, unit }))?;
+            if json { out::json(&value) } else { lists::said(&value) }
+        }
+        DevicesCommand::Models(args) => super::decode::run_models(&args, &mut std::io::stdout().lock()),
+    }
+}
+
+pub fn alerts(config: Option<&Path>, command: AlertsCommand) -> Result<()> {
+    let AlertsCommand::List { all, json } = command;
+    let value = ask(config, &Request::AlertsList { all })?;
+    if json { out::json(&value) } else { lists::alerts(&value) }
+}
+
+/// Asks the running hub; with none running, opens the database and answers from there.
+pub fn ask(config: Option<&Path>, request: &Request) -> Result<Value> {
+    let config = Config::load(config)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    if let Some(value) = runtime.block_on(socket::ask(&config.control_socket(), request))? {
+        return Ok(value);
+    }
+    crate::hub::answer_without_hub(&config, request)
+}

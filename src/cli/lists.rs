@@ -1,0 +1,73 @@
+//! Answers of the hub as people read them.
+
+use anyhow::Result;
+use serde_json::Value;
+
+use super::out;
+
+/// The sentence of an answer that is one.
+pub fn said(value: &Value) -> Result<()> {
+    out::line(value["said"].as_str().unwrap_or("done"))
+}
+
+pub fn units(value: &Value) -> Result<()> {
+    let rows = rows(value, "units", &["name", "type", "status", "last", "limits", "at"]);
+    if rows.is_empty() {
+        return out::line(
+            "no units yet: `frostguard-hub units add \"Walk-in\" --type walk_in_cooler` makes one",
+        );
+    }
+    out::table(&["NAME", "TYPE", "STATUS", "LAST", "LIMITS", "AT"], &rows)
+}
+
+pub fn devices(value: &Value) -> Result<()> {
+    let rows = rows(value, "devices", &["name", "eui", "model", "probes", "battery", "signal", "seen"]);
+    if rows.is_empty() {
+        return out::line("no devices yet: `frostguard-hub devices strangers` lists what is heard");
+    }
+    out::table(&["NAME", "EUI", "MODEL", "MEASURES", "BATTERY", "SIGNAL", "SEEN"], &rows)
+}
+
+pub fn strangers(value: &Value) -> Result<()> {
+    let rows = rows(value, "strangers", &["source", "port", "address", "why", "frames", "seen", "bytes"]);
+    if rows.is_empty() {
+        return out::line("no strangers: every sender that is heard is paired and understood");
+    }
+    out::table(&["SOURCE", "PORT", "ADDRESS", "WHY", "FRAMES", "LAST SEEN", "LAST BYTES"], &rows)
+}
+
+pub fn alerts(value: &Value) -> Result<()> {
+    let rows = rows(value, "alerts", &["triggered", "unit", "type", "severity", "status", "message"]);
+    if rows.is_empty() {
+        return out::line("no open alerts");
+    }
+    out::table(&["SINCE", "UNIT", "TYPE", "SEVERITY", "STATUS", "MESSAGE"], &rows)
+}
+
+pub fn status(value: &Value) -> Result<()> {
+    for section in ["hub", "clock", "readings", "sync", "sources"] {
+        let Some(fields) = value[section].as_object() else { continue };
+        out::line(&format!("{section}:"))?;
+        for (name, field) in fields {
+            out::line(&format!("  {:<22} {}", name.replace('_', " "), text(field)))?;
+        }
+    }
+    out::line("")?;
+    units(value)?;
+    out::line("")?;
+    alerts(value)
+}
+
+fn rows(value: &Value, list: &str, columns: &[&str]) -> Vec<Vec<String>> {
+    let Some(items) = value[list].as_array() else { return Vec::new() };
+    items.iter().map(|item| columns.iter().map(|&column| text(&item[column])).collect()).collect()
+}
+
+/// A field as text: "-" where there is none.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".into(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,65 @@
+//! `run`: the hub as a service.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, LogFormat};
+use crate::control::socket;
+use crate::counters::Counters;
+use crate::hub::{self, Parts};
+
+pub fn run(path: Option<&Path>) -> Result<()> {
+    let config = Config::load(path)?;
+    start_logging(&config);
+    for warning in config.check().warnings {
+        tracing::warn!("{warning}");
+    }
+    hub::install_crypto();
+    hub::prepare_state_dir(&config.hub.state_dir)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(async {
+        let (stop, shutdown) = watch::channel(false);
+        // systemd stops by SIGTERM, a terminal by SIGINT.
+        let mut terminated = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
+        let mut interrupted = signal(SignalKind::interrupt()).context("wait for SIGINT")?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new()?);
+        let parts = Parts {
+            control: Some(socket::bind(&config.control_socket())?),
+            clock: clock.clone(),
+            real_clock: clock,
+            counters: Counters::default(),
+            random: hub::system_random(),
+            shutdown,
+        };
+        let hub = hub::run(config, parts);
+        tokio::pin!(hub);
+        tokio::select! {
+            ended = &mut hub => return ended,
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+        // The hub holds a receiver, so the send cannot fail while it runs.
+        let _ = stop.send(true);
+        hub.await
+    })
+}
+
+fn start_logging(config: &Config) {
+    let filter =
+        EnvFilter::try_from_env("FROSTGUARD_LOG").unwrap_or_else(|_| EnvFilter::new(&config.log.level));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log.format {
+        LogFormat::Text => builder.with_ansi(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}

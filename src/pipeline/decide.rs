@@ -1,0 +1,170 @@
+//! Decisions of the rules as rows: alerts, unit status, audit. Runs inside the group's transaction.
+
+use anyhow::Result;
+use rusqlite::Transaction;
+
+use crate::audit::event_types::{ALERT_OPENED, ALERT_RAISED, ALERT_RESOLVED, STATE_CHANGED};
+use crate::audit::{Actor, Entity, Payload};
+use crate::domain::{AlertType, Severity, Stamp, Temperature, UnitStatus};
+use crate::rules::{Decision, Machine, Violated, What};
+use crate::store::alerts::{self, NewAlert};
+use crate::store::audit;
+use crate::store::rows::mark_dirty;
+
+use super::group::EventDraft;
+use super::registry::Registry;
+use super::writer::Writer;
+
+/// What an alert says, in the unit's scale; composed when it is decided.
+pub fn message(decision: &Decision, registry: &Registry) -> String {
+    let name = registry.unit(decision.unit).map_or("unit", |unit| unit.name.as_str());
+    match &decision.what {
+        What::Opened { alert_type: AlertType::AlarmActive, trigger, violated, .. } => {
+            let reading = trigger.map_or_else(String::new, |t| format!(" at {}", degrees(t)));
+            match violated {
+                Some(Violated::Max) => format!("{name} is too warm{reading}"),
+                Some(Violated::Min) => format!("{name} is too cold{reading}"),
+                None => format!("{name} is out of its limits{reading}"),
+            }
+        }
+        What::Opened { alert_type: AlertType::MonitoringInterrupted, .. } => {
+            format!("{name} is not monitored: its sensor is silent")
+        }
+        What::Opened { alert_type, .. } => format!("{name}: {alert_type}"),
+        What::Raised { alert_type, severity, .. } => format!("{name}: {alert_type} is {severity} now"),
+        What::Resolved { alert_type, .. } => format!("{name}: {alert_type} is over"),
+        What::Status { from, to, .. } => format!("{name}: {from} to {to}"),
+    }
+}
+
+/// "6.3 °C": a temperature as a kitchen reads it.
+pub fn degrees(temperature: Temperature) -> String {
+    let tenths = frostguard_sync::scale::divide_rounding(i64::from(temperature.hundredths), 10);
+    let sign = if tenths < 0 { "-" } else { "" };
+    format!("{sign}{}.{} °{}", tenths.abs() / 10, tenths.abs() % 10, temperature.scale.as_str())
+}
+
+/// Writes one decision; a decision that already stands changes nothing.
+pub fn write(
+    tx: &Transaction<'_>,
+    writer: &mut Writer<'_>,
+    decision: &Decision,
+    stamp: Stamp,
+    message: &str,
+) -> Result<()> {
+    if audit::has_event(tx, decision.id)? {
+        return Ok(());
+    }
+    let (event_type, entity_id, payload) = match &decision.what {
+        What::Opened { .. } => match new_alert(decision, writer.times.of(stamp).ms, message) {
+            Some(alert) => (ALERT_OPENED, Some(decision.id), open(tx, writer, &alert, stamp)?),
+            None => return Ok(()),
+        },
+        What::Raised { alert, alert_type, severity, reason } => {
+            alerts::raise(tx, *alert, *severity, writer.times.of(stamp).ms)?;
+            writer.provisional(tx, "alerts", *alert, &["escalated_at"], stamp)?;
+            mark_dirty(tx, "alerts", *alert)?;
+            let payload = Payload::of([
+                ("alert", alert.to_string().into()),
+                ("alert_type", alert_type.as_str().into()),
+                ("severity", severity.as_str().into()),
+                ("reason", reason.as_str().into()),
+            ]);
+            (ALERT_RAISED, Some(*alert), payload)
+        }
+        What::Resolved { alert, alert_type, at, by } => {
+            let resolved = writer.stamp_of_tick(*at, stamp);
+            alerts::resolve(tx, *alert, writer.times.of(resolved).ms, *by, writer.times.of(stamp).ms)?;
+            writer.provisional(tx, "alerts", *alert, &["resolved_at"], resolved)?;
+            mark_dirty(tx, "alerts", *alert)?;
+            let fields = [("alert", alert.to_string().into()), ("alert_type", alert_type.as_str().into())];
+            (ALERT_RESOLVED, Some(*alert), Payload::of(fields))
+        }
+        What::Status { machine, from, to, shown, reason } => {
+            let unit = alerts::set_unit_status(tx, decision.unit, *shown, writer.times.of(stamp).ms)?;
+            if let Some(id) = unit {
+                mark_dirty(tx, "units", id)?;
+            }
+            let machine = match machine {
+                Machine::Temperature => "temperature",
+                Machine::Contact => "contact",
+            };
+            let payload = Payload::of_state_change(
+                machine,
+                from.as_str(),
+                to.as_str(),
+                shown.as_str(),
+                reason.as_str(),
+            );
+            (STATE_CHANGED, unit, payload)
+        }
+    };
+    let draft = EventDraft {
+        stamp,
+        event_type,
+        actor: Actor::Hub,
+        entity: Entity::Unit(decision.unit),
+        entity_id,
+        payload,
+        description: message.to_owned(),
+        id: Some(decision.id),
+    };
+    writer.append_event(tx, &draft)
+}
+
+/// The row of an opened alert; None for other decisions.
+fn new_alert(decision: &Decision, triggered_ms: i64, message: &str) -> Option<NewAlert> {
+    let What::Opened { alert_type, severity, device, rule, trigger, violated } = &decision.what else {
+        return None;
+    };
+    Some(NewAlert {
+        id: decision.id,
+        unit: decision.unit,
+        device: *device,
+        alert_type: *alert_type,
+        severity: *severity,
+        rule: *rule,
+        message: message.to_owned(),
+        trigger: *trigger,
+        violated: violated.map(violated_text),
+        triggered_ms,
+    })
+}
+
+fn open(tx: &Transaction<'_>, writer: &Writer<'_>, alert: &NewAlert, stamp: Stamp) -> Result<Payload> {
+    alerts::open(tx, alert)?;
+    writer.provisional(tx, "alerts", alert.id, &["triggered_at", "created_at"], stamp)?;
+    mark_dirty(tx, "alerts", alert.id)?;
+    Ok(Payload::of([
+        ("alert", alert.id.to_string().into()),
+        ("alert_type", alert.alert_type.as_str().into()),
+        ("severity", alert.severity.as_str().into()),
+        ("trigger_hundredths", alert.trigger.map(|t| t.hundredths).into()),
+        ("scale", alert.trigger.map(|t| t.scale.as_str()).into()),
+        ("violated", alert.violated.into()),
+        ("device", alert.device.map(|device| device.0).into()),
+    ]))
+}
+
+/// True when people must hear of it now: it closes the group at once.
+pub fn is_urgent(what: &What) -> bool {
+    match what {
+        What::Opened { .. } | What::Raised { .. } | What::Resolved { .. } => true,
+        What::Status { to, .. } => matches!(to, UnitStatus::AlarmActive | UnitStatus::MonitoringInterrupted),
+    }
+}
+
+fn violated_text(violated: Violated) -> &'static str {
+    match violated {
+        Violated::Min => "min",
+        Violated::Max => "max",
+    }
+}
+
+/// Used where a severity decides a colour or a tone.
+pub fn severity_of(what: &What) -> Option<Severity> {
+    match what {
+        What::Opened { severity, .. } | What::Raised { severity, .. } => Some(*severity),
+        _ => None,
+    }
+}

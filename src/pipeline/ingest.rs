@@ -1,0 +1,228 @@
+//! One frame to its readings, doors and faults: decode, identify, calibrate, judge. Nothing is written here; what must
+//! be written joins the open group.
+
+use crate::codec::{self, DoorState, Measurement, Quantity};
+use crate::domain::{DeviceNo, MonoMs, Probe, Seq, Stamp, UnitNo};
+use crate::frame::{Frame, Payload};
+use crate::rules::{Event, ReadingEvent};
+use crate::store::frames::{FrameRow, Outcome};
+use crate::store::log::LogRow;
+
+use super::Core;
+use super::group::Write;
+use super::reading_time::{ReadingTime, Times};
+
+/// Readings of one frame: histories hold a few dozen; more is a broken frame.
+const MEASUREMENTS_MAX: usize = 256;
+
+/// What became of a frame.
+struct Fate {
+    outcome: Outcome,
+    detail: Option<String>,
+    device: Option<DeviceNo>,
+}
+
+impl Core {
+    /// Takes one frame all the way to the open group.
+    pub(super) fn take_frame(&mut self, frame: &Frame) {
+        let at = self.not_before(frame.at);
+        let stamp = Stamp { segment: self.segment, mono: at };
+        self.counters.add("frames.heard", &frame.sender.port, 1);
+        let device = self.registry.device_of(&frame.sender).map(|device| device.no);
+        let judged = self.duplicates.judge(frame, self.tick_at(at));
+        let fate = match judged.repeat {
+            Some(repeat) => {
+                Fate { outcome: Outcome::Duplicate, detail: Some(repeat.as_str().to_owned()), device }
+            }
+            None => self.judge_frame(frame, device, stamp),
+        };
+        self.counters.add(&format!("frames.{}", fate.outcome.as_str()), &frame.sender.port, 1);
+        if let Payload::Raw { reason, .. } = &frame.payload {
+            self.counters.add("frames.raw", reason, 1);
+        }
+        self.group.push(Write::Frame(Box::new(FrameRow {
+            stamp,
+            source: frame.sender.source,
+            port: frame.sender.port.clone(),
+            address: frame.sender.address.clone(),
+            device: fate.device,
+            f_port: match &frame.payload {
+                Payload::Binary { f_port, .. } => Some(*f_port),
+                _ => None,
+            },
+            counter: frame.identity.counter,
+            rssi: frame.rssi,
+            dedup: judged.dedup,
+            outcome: fate.outcome,
+            detail: fate.detail,
+            bytes: frame.payload.bytes().to_vec(),
+        })));
+    }
+
+    fn judge_frame(&mut self, frame: &Frame, device: Option<DeviceNo>, stamp: Stamp) -> Fate {
+        let Some(device) = device else {
+            return Fate { outcome: Outcome::Stranger, detail: frame.model.clone(), device: None };
+        };
+        let measurements = match self.decode(frame, device) {
+            Ok(measurements) => measurements,
+            Err(reason) => {
+                return Fate { outcome: Outcome::Undecodable, detail: Some(reason), device: Some(device) };
+            }
+        };
+        self.note_live(device, frame, &measurements, stamp.mono);
+        let readings = self.take_temperatures(frame, device, &measurements, stamp);
+        let faults = self.take_faults(device, &measurements, stamp);
+        let doors = self.take_doors(device, &measurements, stamp);
+        let measures = measurements.iter().any(|m| matches!(m.quantity, Quantity::Temperature(_)));
+        let outcome = match (readings, faults, doors) {
+            (1.., _, _) => Outcome::Reading,
+            (0, 1.., _) => Outcome::Fault,
+            (0, 0, 1..) => Outcome::Event,
+            _ if measures => Outcome::Unassigned,
+            _ => Outcome::Event,
+        };
+        Fate { outcome, detail: None, device: Some(device) }
+    }
+
+    fn decode(&self, frame: &Frame, device: DeviceNo) -> Result<Vec<Measurement>, String> {
+        let model = self.registry.device(device).map(|device| device.model.as_str()).unwrap_or_default();
+        let model = if model.is_empty() { frame.model.as_deref().unwrap_or_default() } else { model };
+        let measurements = match &frame.payload {
+            Payload::Values { measurements, .. } => measurements.clone(),
+            Payload::Raw { reason, .. } => return Err(reason.clone()),
+            Payload::Binary { .. } if model.is_empty() => {
+                return Err("no model is set for this device: give it one by `devices add --model`".into());
+            }
+            Payload::Binary { f_port, bytes } => {
+                codec::decode(model, *f_port, bytes, frame.network_time).map_err(|error| error.to_string())?
+            }
+        };
+        if measurements.len() > MEASUREMENTS_MAX {
+            return Err(format!(
+                "{} values in one frame, over the limit of {MEASUREMENTS_MAX}",
+                measurements.len()
+            ));
+        }
+        Ok(measurements)
+    }
+
+    fn take_temperatures(
+        &mut self,
+        frame: &Frame,
+        device: DeviceNo,
+        all: &[Measurement],
+        stamp: Stamp,
+    ) -> usize {
+        let battery = self.live.battery(device);
+        let mut taken = 0;
+        for measurement in all {
+            let Quantity::Temperature(raw) = measurement.quantity else { continue };
+            let probe = measurement.probe;
+            let Some(unit) = self.registry.unit_of(device, probe) else { continue };
+            let Some(scale) = self.registry.unit(unit).map(|unit| unit.scale) else { continue };
+            let times = Times {
+                reception: self.wall_now(stamp.mono),
+                network: frame.network_time,
+                inside: measurement.at,
+            };
+            let Ok(time) = ReadingTime::of(times) else {
+                self.counters.add("readings.implausible_time", &frame.sender.port, 1);
+                continue;
+            };
+            let is_late = time.is_late(self.live.newest(device, probe));
+            let known = time.own().or(times.reception);
+            let calibrations = self.registry.calibrations(device);
+            let Ok(temperature) = calibrations.temperature(raw, known, scale) else {
+                self.counters.add("probe.faults", "out_of_range", 1);
+                self.take_input(Event::Faulty { unit, device, probe }, stamp);
+                continue;
+            };
+            // Only the probe's own: the body of an LHT65N measures the kitchen's humidity, not the fridge's.
+            let humidity = all.iter().find_map(|other| match other.quantity {
+                Quantity::Humidity(value) if other.at == measurement.at && other.probe == probe => {
+                    Some(value)
+                }
+                _ => None,
+            });
+            let humidity = humidity.map(|raw| calibrations.humidity(raw, known));
+            let recorded = time.own().unwrap_or_else(|| self.wall_of(stamp).0);
+            let seq = self.next_seq();
+            self.group.push(Write::Log(LogRow {
+                epoch_no: self.epoch.no,
+                seq,
+                unit,
+                device,
+                is_late,
+                source: frame.sender.source,
+                probe,
+                temperature,
+                humidity,
+                battery,
+                rssi: frame.rssi.map(|dbm| dbm.clamp(-300, 100)),
+                stamp,
+                own_time: time.own(),
+            }));
+            if !is_late {
+                self.live.note_reading(device, probe, recorded);
+                self.live.note_unit(unit, temperature, recorded.0);
+            }
+            let event = ReadingEvent { unit, device, probe, temperature, is_late };
+            self.judge(&Event::Reading(event), stamp.mono, Seq(seq.0 - 1));
+            taken += 1;
+        }
+        taken
+    }
+
+    fn take_faults(&mut self, device: DeviceNo, all: &[Measurement], stamp: Stamp) -> usize {
+        let mut taken = 0;
+        for measurement in all.iter().filter(|m| m.at.is_none()) {
+            let Quantity::Fault(fault) = measurement.quantity else { continue };
+            let Some(unit) = self.registry.unit_of(device, measurement.probe) else { continue };
+            self.counters.add("probe.faults", fault.as_str(), 1);
+            self.take_input(Event::Faulty { unit, device, probe: measurement.probe }, stamp);
+            taken += 1;
+        }
+        taken
+    }
+
+    fn take_doors(&mut self, device: DeviceNo, all: &[Measurement], stamp: Stamp) -> usize {
+        let mut taken = 0;
+        for measurement in all.iter().filter(|m| m.at.is_none()) {
+            let Quantity::Door(state) = measurement.quantity else { continue };
+            let Some(unit) = self.door_unit(device, measurement.probe) else { continue };
+            let is_open = state == DoorState::Open;
+            if let Some(change) = self.live.note_door(device, is_open, stamp.mono) {
+                self.counters.add("doors.changes", "", 1);
+                let seq = self.take_input(Event::Door { unit, device, is_open }, stamp);
+                self.group.push(Write::Door {
+                    unit,
+                    device,
+                    is_open,
+                    stamp,
+                    seq,
+                    open_for_ms: change.open_for_ms,
+                });
+            }
+            taken += 1;
+        }
+        taken
+    }
+
+    fn door_unit(&self, device: DeviceNo, probe: Probe) -> Option<UnitNo> {
+        self.registry.unit_of(device, probe).or_else(|| self.registry.any_unit_of(device))
+    }
+
+    fn note_live(&mut self, device: DeviceNo, frame: &Frame, all: &[Measurement], at: MonoMs) {
+        let percent = all.iter().find_map(|m| match m.quantity {
+            Quantity::BatteryPercent(percent) => Some(i32::from(percent)),
+            _ => None,
+        });
+        let rssi = frame.rssi.or_else(|| {
+            all.iter().find_map(|m| match m.quantity {
+                Quantity::Rssi(dbm) => Some(dbm),
+                _ => None,
+            })
+        });
+        self.live.note_device(device, percent, rssi, at);
+    }
+}

@@ -1,0 +1,106 @@
+//! What changes with every frame and may lag on disk: last readings, batteries, signal, doors. Rebuilt from the log at
+//! start, written every 10 minutes, at state changes and at shutdown.
+
+use std::collections::BTreeMap;
+
+use crate::domain::{DeviceNo, MonoMs, Probe, Temperature, UnitNo, UnixMs};
+
+#[derive(Default, Clone)]
+pub struct Live {
+    pub units: BTreeMap<UnitNo, LiveUnit>,
+    pub devices: BTreeMap<DeviceNo, LiveDevice>,
+    /// Time of the newest judged reading of each probe, Unix ms.
+    newest: BTreeMap<(DeviceNo, Probe), UnixMs>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct LiveUnit {
+    pub temperature: Temperature,
+    pub recorded_ms: i64,
+    pub is_written: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LiveDevice {
+    /// Percent.
+    pub battery: Option<i32>,
+    /// dBm.
+    pub rssi: Option<i32>,
+    pub seen: MonoMs,
+    /// The door's state and since when.
+    pub door: Option<(bool, MonoMs)>,
+    pub is_written: bool,
+}
+
+/// A door that changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DoorChange {
+    /// How long the state before lasted, where that was heard.
+    pub open_for_ms: Option<i64>,
+}
+
+impl Live {
+    pub fn battery(&self, device: DeviceNo) -> Option<i32> {
+        self.devices.get(&device)?.battery
+    }
+
+    /// Time of the newest judged reading of a probe.
+    pub fn newest(&self, device: DeviceNo, probe: Probe) -> Option<UnixMs> {
+        self.newest.get(&(device, probe)).copied()
+    }
+
+    /// Wall time moved: what was newest by the former time says nothing about the next reading.
+    pub fn forget_times(&mut self) {
+        self.newest.clear();
+        self.units.values_mut().for_each(|unit| unit.recorded_ms = i64::MIN);
+    }
+
+    pub fn note_reading(&mut self, device: DeviceNo, probe: Probe, recorded: UnixMs) {
+        self.newest.insert((device, probe), recorded);
+    }
+
+    pub fn note_unit(&mut self, unit: UnitNo, temperature: Temperature, recorded_ms: i64) {
+        let newer = self.units.get(&unit).is_none_or(|known| known.recorded_ms <= recorded_ms);
+        if newer {
+            self.units.insert(unit, LiveUnit { temperature, recorded_ms, is_written: false });
+        }
+    }
+
+    pub fn note_device(&mut self, device: DeviceNo, battery: Option<i32>, rssi: Option<i32>, at: MonoMs) {
+        let known = self.devices.entry(device).or_default();
+        known.battery = battery.or(known.battery);
+        known.rssi = rssi.or(known.rssi);
+        known.seen = at;
+        known.is_written = false;
+    }
+
+    /// None when the door was in that state already: sensors repeat themselves.
+    pub fn note_door(&mut self, device: DeviceNo, is_open: bool, at: MonoMs) -> Option<DoorChange> {
+        let known = self.devices.entry(device).or_default();
+        let before = known.door;
+        if before.is_some_and(|(state, _)| state == is_open) {
+            return None;
+        }
+        known.door = Some((is_open, at));
+        Some(DoorChange { open_for_ms: before.map(|(_, since)| at.0 - since.0) })
+    }
+
+    pub fn mark_written(&mut self) {
+        self.units.values_mut().for_each(|unit| unit.is_written = true);
+        self.devices.values_mut().for_each(|device| device.is_written = true);
+    }
+
+    pub fn mark_device_written(&mut self, device: DeviceNo) {
+        self.devices.entry(device).or_default().is_written = true;
+    }
+
+    /// Doors whose state is known, and since when.
+    pub fn doors(&self) -> BTreeMap<DeviceNo, (bool, MonoMs)> {
+        self.devices.iter().filter_map(|(&device, live)| Some((device, live.door?))).collect()
+    }
+
+    /// A door as it was before a restart; how long it had lasted is not known.
+    pub fn restore_door(&mut self, device: DeviceNo, is_open: bool, at: MonoMs) {
+        self.devices.entry(device).or_default().door = Some((is_open, at));
+    }
+}

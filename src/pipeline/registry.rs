@@ -1,0 +1,158 @@
+//! Whose frame is it, which probe measures which unit, and by how much it is off: loaded from the store, kept in memory.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use rusqlite::Connection;
+
+use super::calibrate::{CalibrationRecord, Calibrations};
+use crate::domain::{DeviceNo, Probe, UnitNo, UnixMs};
+use crate::frame::Sender;
+use crate::rules::{Constants, ProbeConfig, Rule, RuleConfig, UnitConfig};
+use crate::store::registry::{self as rows, AssignmentRow, CalibrationRow, DeviceRow, Place, UnitRow};
+
+/// The hub's devices, units and what joins them. Reloaded as a whole after every change, which is rare.
+#[derive(Clone, Default)]
+pub struct Registry {
+    pub units: Vec<UnitRow>,
+    pub devices: Vec<DeviceRow>,
+    pub assignments: Vec<AssignmentRow>,
+    calibrations: HashMap<DeviceNo, Calibrations>,
+    /// Devices with a calibration that is ignored, and why.
+    pub refused_calibrations: Vec<(DeviceNo, String)>,
+    pub rules: Vec<Rule>,
+    /// Names of rules whose schedule cannot be read.
+    pub unreadable_schedules: Vec<String>,
+    pub zone: String,
+    by_eui: HashMap<String, usize>,
+    by_address: HashMap<(String, String, String), usize>,
+    unit_of: HashMap<(DeviceNo, Probe), UnitNo>,
+}
+
+impl Registry {
+    pub fn load(conn: &Connection, place: Place) -> Result<Self> {
+        let (rules, unreadable_schedules) = rows::rules(conn)?;
+        let mut registry = Registry {
+            units: rows::units(conn)?,
+            devices: rows::devices(conn)?,
+            assignments: rows::assignments(conn)?,
+            rules,
+            unreadable_schedules,
+            zone: rows::zone(conn, place.site)?,
+            ..Registry::default()
+        };
+        for (index, device) in registry.devices.iter().enumerate() {
+            if !device.is_active {
+                continue;
+            }
+            registry.by_eui.insert(device.eui.clone(), index);
+            let source = device.source.map_or("", crate::domain::Source::as_str).to_owned();
+            registry.by_address.insert((source, device.port.clone(), device.address.clone()), index);
+        }
+        registry.load_calibrations(rows::calibrations(conn)?);
+        registry.unit_of = registry.assignments.iter().map(|a| ((a.device, a.probe), a.unit)).collect();
+        Ok(registry)
+    }
+
+    /// The paired device that sent a frame: by EUI wherever it comes from, else by (source, port, address).
+    pub fn device_of(&self, sender: &Sender) -> Option<&DeviceRow> {
+        let index = if sender.is_eui {
+            self.by_eui.get(&sender.address)
+        } else {
+            let key = (sender.source.as_str().to_owned(), sender.port.clone(), sender.address.clone());
+            self.by_address.get(&key)
+        };
+        index.map(|&index| &self.devices[index])
+    }
+
+    pub fn device(&self, no: DeviceNo) -> Option<&DeviceRow> {
+        self.devices.iter().find(|device| device.no == no)
+    }
+
+    /// A device as people name it: EUI, natural address or name.
+    pub fn find_device(&self, text: &str) -> Option<&DeviceRow> {
+        let upper = text.to_ascii_uppercase();
+        self.devices.iter().find(|d| {
+            d.eui == upper || d.address == text || d.name.as_deref() == Some(text) || d.id.to_string() == text
+        })
+    }
+
+    pub fn unit(&self, no: UnitNo) -> Option<&UnitRow> {
+        self.units.iter().find(|unit| unit.no == no)
+    }
+
+    /// A unit as people name it: name or id.
+    pub fn find_unit(&self, text: &str) -> Option<&UnitRow> {
+        self.units.iter().find(|u| u.name == text || u.id.to_string() == text)
+    }
+
+    pub fn unit_of(&self, device: DeviceNo, probe: Probe) -> Option<UnitNo> {
+        self.unit_of.get(&(device, probe)).copied()
+    }
+
+    /// The unit a whole-device quantity (a door) belongs to: that of any assigned probe.
+    pub fn any_unit_of(&self, device: DeviceNo) -> Option<UnitNo> {
+        self.assignments.iter().find(|a| a.device == device).map(|a| a.unit)
+    }
+
+    pub fn calibrations(&self, device: DeviceNo) -> Calibrations {
+        self.calibrations.get(&device).cloned().unwrap_or_default()
+    }
+
+    fn load_calibrations(&mut self, rows: Vec<CalibrationRow>) {
+        let mut records: HashMap<DeviceNo, Vec<CalibrationRecord>> = HashMap::new();
+        for (device, calibrated_ms, temperature_offset, humidity_offset) in rows {
+            let calibrated_at = UnixMs(calibrated_ms);
+            let record = CalibrationRecord { calibrated_at, temperature_offset, humidity_offset };
+            records.entry(device).or_default().push(record);
+        }
+        for (device, records) in records {
+            let (good, refused) = Calibrations::new(records);
+            self.calibrations.insert(device, good);
+            let reasons = refused.into_iter().map(|(_, error)| (device, error.to_string()));
+            self.refused_calibrations.extend(reasons);
+        }
+    }
+
+    /// What the rules need to know. Inactive units are left out; one that central removed is monitored on.
+    pub fn rule_config(&self, constants: &Constants) -> RuleConfig {
+        let units: Vec<UnitConfig> = self
+            .units
+            .iter()
+            .filter(|unit| unit.is_active)
+            .map(|unit| UnitConfig {
+                unit: unit.no,
+                name: unit.name.clone(),
+                unit_type: unit.unit_type,
+                scale: unit.scale,
+                temp_min: unit.temp_min,
+                temp_max: unit.temp_max,
+                manual_required: unit.manual_required,
+                manual_interval_min: unit.manual_interval_min,
+            })
+            .collect();
+        let probes = self
+            .assignments
+            .iter()
+            .filter(|a| units.iter().any(|unit| unit.unit == a.unit))
+            .filter_map(|a| {
+                let device = self.device(a.device).filter(|device| device.is_active)?;
+                let model = crate::codec::find(&device.model);
+                let measures = model.is_none_or(|model| model.measures("temperature"));
+                measures.then(|| ProbeConfig {
+                    device: a.device,
+                    probe: a.probe,
+                    unit: a.unit,
+                    check_in_s: device.check_in_s.or_else(|| model.map(|model| model.check_in_s)),
+                })
+            })
+            .collect();
+        RuleConfig {
+            units,
+            rules: self.rules.clone(),
+            probes,
+            zone: self.zone.clone(),
+            constants: constants.clone(),
+        }
+    }
+}

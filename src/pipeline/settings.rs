@@ -1,0 +1,71 @@
+//! What the core needs of the configuration, by value.
+
+use std::path::PathBuf;
+
+use crate::config::Config;
+use crate::domain::Scale;
+use crate::rules::Constants;
+use crate::store::registry::PlaceNames;
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub state_dir: PathBuf,
+    /// The commit window.
+    pub window_ms: i64,
+    pub constants: Constants,
+    /// Scale of units made on the hub.
+    pub scale: Scale,
+    pub names: PlaceNames,
+    /// Bytes the database may take; None: 4 GiB or a quarter of the partition, whichever is less.
+    pub bytes_max: Option<u64>,
+    pub mode: Mode,
+}
+
+/// Why the core is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// To hear and judge: its start and stop are written down.
+    Service,
+    /// By a command while no hub runs, to change something.
+    Change,
+    /// By a command that only looks: nothing is written.
+    Look,
+}
+
+impl Settings {
+    pub fn of(config: &Config, mode: Mode) -> Self {
+        Self {
+            state_dir: config.hub.state_dir.clone(),
+            window_ms: config.store.window_ms as i64,
+            constants: config.rules.clone(),
+            scale: config.hub.temp_unit,
+            names: PlaceNames {
+                organization: config.hub.organization.clone(),
+                site: config.hub.site.clone(),
+                area: config.hub.area.clone(),
+                hub: config.hub.name.clone(),
+                zone: config.zone(),
+                mac_address: mac_address(),
+                firmware_version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            bytes_max: config.store.size_mib_max.map(|mib| mib << 20),
+            mode,
+        }
+    }
+}
+
+/// The address of the first wired or wireless interface, upper case with colons; None where there is none.
+fn mac_address() -> Option<String> {
+    let mut names: Vec<_> =
+        std::fs::read_dir("/sys/class/net").ok()?.flatten().map(|entry| entry.path()).collect();
+    names.sort();
+    names.iter().find_map(|path| {
+        // Bridges and tunnels have no device behind them; their addresses are made up at each boot.
+        if !path.join("device").exists() {
+            return None;
+        }
+        let text = std::fs::read_to_string(path.join("address")).ok()?;
+        let text = text.trim().to_ascii_uppercase();
+        (text.len() == 17 && text != "00:00:00:00:00:00").then_some(text)
+    })
+}

@@ -1,0 +1,281 @@
+//! From a database to a running core: open, find the place, replay what was judged, go on where it ended.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use crate::audit::event_types::{EPOCH_BEGAN, HUB_STARTED};
+use crate::audit::{Actor, Entity, Payload};
+use crate::clock::trust::{Start, Trust};
+use crate::clock::{Clock, Observation};
+use crate::counters::Counters;
+use crate::domain::{DeviceNo, MonoMs, Seq, Stamp, UnixMs};
+use crate::rules::{self, At, Event, Gap, ReadingEvent, Tick};
+use crate::store::audit;
+use crate::store::boots::{self, Segment};
+use crate::store::epochs::{self, EpochRow};
+use crate::store::inputs::{self, Input, ReplayRow};
+use crate::store::registry::{self as rows, Place};
+use crate::store::{OpenOptions, Store, checkpoints, frames};
+
+use super::duplicates::Duplicates;
+use super::group::{EventDraft, Group, Write};
+use super::live::Live;
+use super::registry::Registry;
+use super::saved::Saved;
+use super::settings::{Mode, Settings};
+use super::time::Times;
+use super::{Core, Random, Timers};
+
+/// Frames within this time are remembered over a restart for finding repeated ones.
+const DUPLICATES_MS: i64 = 24 * 3_600_000;
+
+/// Where the rules stood when the hub last wrote.
+struct Replayed {
+    state: rules::State,
+    tick_base: i64,
+    last: Option<Stamp>,
+    doors: BTreeMap<DeviceNo, (bool, MonoMs)>,
+}
+
+impl Core {
+    /// Opens the store and brings the rules to where they were. The first group (the start itself) is committed here, so
+    /// that a database that cannot be written is found before anything is heard.
+    pub fn open(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        counters: Counters,
+        mut random: Random,
+    ) -> Result<Self> {
+        crate::hub::prepare_state_dir(&settings.state_dir)?;
+        let (mut store, report) = Store::open(&OpenOptions::new(&settings.state_dir), &mut *random)?;
+        let opened = report.messages;
+        for line in &opened {
+            tracing::warn!("{line}");
+        }
+        let place = find_place(&mut store, &settings, clock.as_ref(), &mut random)?;
+        let registry = Registry::load(store.connection(), place)?;
+        let epoch = epochs::current(store.connection())?;
+        let next_seq = epochs::next_seq(store.connection(), epoch.no)?.0;
+        let known = boots::all(store.connection())?;
+        let replayed = replay(&store)?;
+        let is_first_row = audit::head(store.connection(), epoch.no)?.is_none();
+        let seen = Observation::of(clock.as_ref());
+        let begin = Start {
+            segment: known.last().map_or(1, |segment| segment.no + 1),
+            boot_id: clock.boot_id(),
+            persisted: boots::persisted_wall(store.connection())?,
+        };
+        let (trust, clock_events) = Trust::begin(begin, seen);
+        let gap = gap_since(replayed.last, &known, &trust, seen);
+        let gap_ms = match gap {
+            Gap::Known { ms } | Gap::AtLeast { ms } => ms,
+        };
+        let mut core = Core {
+            tick_base: replayed.state.tick().0 + gap_ms - seen.mono.0,
+            duplicates: Duplicates::new(),
+            live: Live::default(),
+            times: Times::of_segments(&known),
+            segment: trust.boot().segment,
+            rules: replayed.state,
+            epoch,
+            next_seq,
+            place,
+            registry,
+            trust,
+            store,
+            settings,
+            clock,
+            random,
+            counters,
+            group: Group::default(),
+            now: seen.mono,
+            decisions: Vec::new(),
+            sources: BTreeMap::new(),
+            timers: Timers { kept_house: seen.mono, settled: seen.mono, ..Timers::default() },
+            failing: None,
+            committed: 0,
+            told_offset: None,
+            certificates: None,
+        };
+        core.restore_live(&replayed.doors)?;
+        if is_first_row {
+            core.note_epoch();
+        }
+        core.take_clock_events(clock_events);
+        let stamp = core.stamp_now();
+        if replayed.last.is_some() {
+            core.take_input(Event::Started { gap }, stamp);
+        }
+        core.configure()?;
+        let fields = [
+            ("count", 1.into()),
+            ("version", core.settings.names.firmware_version.clone().into()),
+            ("gap_ms", gap_ms.into()),
+            ("gap_known", matches!(gap, Gap::Known { .. }).into()),
+            ("opened", opened.join("; ").into()),
+        ];
+        if core.settings.mode == Mode::Service {
+            core.note(HUB_STARTED, Entity::Hub, fields, stamp.mono);
+        }
+        core.flush().context("write the start of the hub")?;
+        Ok(core)
+    }
+
+    /// Tells the rules the configuration, if it is another than they know.
+    pub(super) fn configure(&mut self) -> Result<()> {
+        self.registry = Registry::load(self.store.connection(), self.place)?;
+        for name in &self.registry.unreadable_schedules {
+            tracing::warn!("schedule of rule {name} cannot be read: the rule counts as always in force");
+        }
+        for (device, reason) in &self.registry.refused_calibrations {
+            tracing::warn!("a calibration of device {} is ignored: {reason}", device.0);
+        }
+        let config = self.registry.rule_config(&self.settings.constants);
+        let stamp = self.stamp_now();
+        self.take_input(Event::Configured(Box::new(config)), stamp);
+        Ok(())
+    }
+
+    /// The first row of an epoch's audit chain names the epoch before it.
+    fn note_epoch(&mut self) {
+        let stamp = self.stamp_now();
+        let former = self.epoch.former_epoch.zip(self.epoch.former_head.as_deref());
+        let draft = EventDraft {
+            stamp,
+            event_type: EPOCH_BEGAN,
+            actor: Actor::Hub,
+            entity: Entity::Hub,
+            entity_id: None,
+            payload: Payload::of_epoch(&self.epoch.reason, former),
+            description: EPOCH_BEGAN.describe(&[("reason", &self.epoch.reason)]),
+            id: None,
+        };
+        self.group.push(Write::Event(Box::new(draft)));
+    }
+
+    fn restore_live(&mut self, doors: &BTreeMap<DeviceNo, (bool, MonoMs)>) -> Result<()> {
+        for device in &self.registry.devices {
+            self.live.note_device(device.no, device.battery, None, MonoMs(0));
+            self.live.mark_device_written(device.no);
+        }
+        for (&device, &(is_open, at)) in doors {
+            self.live.restore_door(device, is_open, at);
+        }
+        for unit in self.rules.units() {
+            if let Some(last) = unit.last_reading {
+                let mono = MonoMs(last.tick.0 - self.tick_base);
+                let (wall, _) = self.wall_of(Stamp { segment: self.segment, mono });
+                self.live.note_unit(unit.unit, last.temperature, wall.0);
+            }
+        }
+        let stamp = Stamp { segment: self.segment, mono: self.now };
+        let wall = self.wall_of(stamp).0;
+        let now = self.tick_at(self.now);
+        let recent = frames::recent(self.store.connection(), wall, DUPLICATES_MS)?;
+        self.duplicates.preload(recent.iter().map(|known| (known.dedup, Tick(now.0 - known.age_ms))));
+        Ok(())
+    }
+}
+
+fn find_place(
+    store: &mut Store,
+    settings: &Settings,
+    clock: &dyn Clock,
+    random: &mut Random,
+) -> Result<Place> {
+    if let Some(place) = rows::place(store.connection())? {
+        return Ok(place);
+    }
+    let now_ms = clock.wall().max(crate::clock::BUILD_TIME).0;
+    let mut id = || {
+        let mut bytes = [0; 10];
+        random(&mut bytes);
+        frostguard_sync::ids::time_ordered_id(now_ms, bytes)
+    };
+    let place = Place { organization: id(), site: id(), area: id(), hub: id() };
+    let tx = store.transaction()?;
+    rows::insert_place(&tx, place, &settings.names, now_ms)?;
+    tx.commit().context("write the hub's own site")?;
+    Ok(place)
+}
+
+/// Runs the stored inputs after the last checkpoint again; what they decide is in the tables already.
+fn replay(store: &Store) -> Result<Replayed> {
+    let mut out = Replayed { state: rules::State::new(), tick_base: 0, last: None, doors: BTreeMap::new() };
+    let (mut from_epoch, mut after) = (0, Seq(0));
+    let epochs = epochs::all(store.connection())?;
+    for epoch in epochs.iter().rev() {
+        let Some(checkpoint) = checkpoints::latest(store.connection(), epoch.no)? else { continue };
+        match Saved::decode(&checkpoint.body.state) {
+            Ok(saved) => {
+                out.state = saved.state;
+                out.tick_base = checkpoint.body.tick_base;
+                out.doors = saved.doors;
+                out.last = Some(checkpoint.stamp);
+                (from_epoch, after) = (epoch.no, checkpoint.seq);
+                break;
+            }
+            Err(error) => tracing::warn!(%error, "rules start from their inputs: {error}"),
+        }
+    }
+    for epoch in epochs.iter().filter(|epoch| epoch.no >= from_epoch) {
+        let after = if epoch.no == from_epoch { after } else { Seq(0) };
+        replay_epoch(store, epoch, after, &mut out)?;
+    }
+    Ok(out)
+}
+
+fn replay_epoch(store: &Store, epoch: &EpochRow, after: Seq, out: &mut Replayed) -> Result<()> {
+    let mut decisions = Vec::new();
+    for row in inputs::replay_after(store.connection(), epoch.no, after)? {
+        let row = row?;
+        let (event, stamp) = match &row {
+            ReplayRow::Log(log) => {
+                let reading = ReadingEvent {
+                    unit: log.unit,
+                    device: log.device,
+                    probe: log.probe,
+                    temperature: log.temperature,
+                    is_late: log.is_late,
+                };
+                (Event::Reading(reading), log.stamp)
+            }
+            ReplayRow::Input(row) => {
+                let input = Input::decode(&row.body)
+                    .with_context(|| format!("read input {} of the rules", row.seq.0))?;
+                out.tick_base = input.tick_base;
+                (input.event, row.stamp)
+            }
+        };
+        if let Event::Door { device, is_open, .. } = event {
+            out.doors.insert(device, (is_open, stamp.mono));
+        }
+        let tick = Tick(stamp.mono.0 + out.tick_base).max(out.state.tick());
+        let at = At { tick, epoch: epoch.epoch, after: Seq(row.seq().0 - 1) };
+        rules::step(&mut out.state, &event, at, &mut decisions);
+        decisions.clear();
+        out.last = Some(stamp);
+    }
+    Ok(())
+}
+
+/// How long nothing ran: exact within a boot or between trusted times, else its known minimum.
+fn gap_since(last: Option<Stamp>, known: &[Segment], trust: &Trust, seen: Observation) -> Gap {
+    let Some(last) = last else { return Gap::Known { ms: 0 } };
+    let Some(segment) = known.iter().find(|segment| segment.no == last.segment) else {
+        return Gap::AtLeast { ms: 0 };
+    };
+    if segment.boot.boot_id == trust.boot().boot_id && seen.mono >= last.mono {
+        return Gap::Known { ms: seen.mono.0 - last.mono.0 };
+    }
+    let now = trust.wall(seen.mono);
+    match (now, segment.offset_ms()) {
+        (Some(UnixMs(now)), Some(offset)) if now >= last.mono.0 + offset => {
+            Gap::Known { ms: now - last.mono.0 - offset }
+        }
+        // The box has been up this long at least.
+        _ => Gap::AtLeast { ms: seen.mono.0.max(0) },
+    }
+}

@@ -1,0 +1,351 @@
+//! Units, devices, assignments, calibrations and rules as rows: what the pipeline loads to know whose frame it holds.
+
+use anyhow::{Context, Result};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use uuid::Uuid;
+
+use crate::domain::{AlertType, DeviceNo, Probe, Scale, Severity, Source, Stamp, UnitNo, UnitType};
+use crate::rules::Rule;
+
+/// A row of `units` with its small number.
+#[derive(Clone, Debug)]
+pub struct UnitRow {
+    pub no: UnitNo,
+    pub id: Uuid,
+    pub name: String,
+    pub unit_type: UnitType,
+    pub scale: Scale,
+    /// Tenths of a degree.
+    pub temp_min: i32,
+    pub temp_max: i32,
+    pub manual_required: bool,
+    pub manual_interval_min: Option<i32>,
+    pub is_active: bool,
+    pub removed_ms: Option<i64>,
+}
+
+/// A row of `devices` with `hub_devices`.
+#[derive(Clone, Debug)]
+pub struct DeviceRow {
+    pub no: DeviceNo,
+    pub id: Uuid,
+    pub eui: String,
+    pub name: Option<String>,
+    pub model: String,
+    pub source: Option<Source>,
+    pub port: String,
+    pub address: String,
+    pub is_authenticated: bool,
+    pub check_in_s: Option<u32>,
+    pub is_active: bool,
+    pub battery: Option<i32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AssignmentRow {
+    pub device: DeviceNo,
+    pub probe: Probe,
+    pub unit: UnitNo,
+}
+
+/// Where the hub stands: its own rows of the hierarchy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub organization: Uuid,
+    pub site: Uuid,
+    pub area: Uuid,
+    pub hub: Uuid,
+}
+
+pub fn uuid_at(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<Uuid> {
+    let bytes: Vec<u8> = row.get(index)?;
+    Uuid::from_slice(&bytes).map_err(|e| {
+        rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Blob, Box::new(e))
+    })
+}
+
+pub fn units(conn: &Connection) -> Result<Vec<UnitRow>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT h.no, u.id, u.name, u.unit_type, u.temp_unit, u.temp_min, u.temp_max, u.manual_monitoring_required,
+                u.manual_monitoring_interval, u.is_active, h.removed_ms
+         FROM hub_units AS h JOIN units AS u ON u.id = h.unit_id ORDER BY h.no",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let unit_type: String = row.get(3)?;
+        let scale: String = row.get(4)?;
+        Ok(UnitRow {
+            no: UnitNo(row.get(0)?),
+            id: uuid_at(row, 1)?,
+            name: row.get(2)?,
+            // The mirror's CHECK allows only these values; an unknown scale would be a changed schema.
+            unit_type: UnitType::parse(&unit_type).unwrap_or(UnitType::Fridge),
+            scale: Scale::parse(&scale).unwrap_or(Scale::C),
+            temp_min: row.get(5)?,
+            temp_max: row.get(6)?,
+            manual_required: row.get(7)?,
+            manual_interval_min: row.get(8)?,
+            is_active: row.get(9)?,
+            removed_ms: row.get(10)?,
+        })
+    })?;
+    rows.collect::<rusqlite::Result<_>>().context("read units")
+}
+
+pub fn devices(conn: &Connection) -> Result<Vec<DeviceRow>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT h.no, d.id, d.device_eui, d.name, h.model, h.source, h.port, h.address, h.is_authenticated,
+                h.check_in_s, d.is_active, d.battery
+         FROM hub_devices AS h JOIN devices AS d ON d.id = h.device_id ORDER BY h.no",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let source: String = row.get(5)?;
+        Ok(DeviceRow {
+            no: DeviceNo(row.get(0)?),
+            id: uuid_at(row, 1)?,
+            eui: row.get(2)?,
+            name: row.get(3)?,
+            model: row.get(4)?,
+            source: Source::ALL.into_iter().find(|known| known.as_str() == source),
+            port: row.get(6)?,
+            address: row.get(7)?,
+            is_authenticated: row.get(8)?,
+            check_in_s: row.get(9)?,
+            is_active: row.get(10)?,
+            battery: row.get(11)?,
+        })
+    })?;
+    rows.collect::<rusqlite::Result<_>>().context("read devices")
+}
+
+pub fn assignments(conn: &Connection) -> Result<Vec<AssignmentRow>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT device_no, probe, unit_no FROM hub_assignments WHERE closed_segment IS NULL ORDER BY no",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok(AssignmentRow {
+            device: DeviceNo(row.get(0)?),
+            probe: Probe(row.get(1)?),
+            unit: UnitNo(row.get(2)?),
+        })
+    })?;
+    rows.collect::<rusqlite::Result<_>>().context("read assignments")
+}
+
+/// Time (Unix ms), temperature offset and humidity offset (hundredths) of every calibration, with its device.
+pub type CalibrationRow = (DeviceNo, i64, Option<i32>, Option<i32>);
+
+pub fn calibrations(conn: &Connection) -> Result<Vec<CalibrationRow>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT h.no, c.calibrated_at, c.temperature_offset, c.humidity_offset
+         FROM calibration_records AS c JOIN hub_devices AS h ON h.device_id = c.device_id
+         ORDER BY h.no, c.calibrated_at",
+    )?;
+    let rows =
+        statement.query_map([], |row| Ok((DeviceNo(row.get(0)?), row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    rows.collect::<rusqlite::Result<_>>().context("read calibrations")
+}
+
+/// The enabled rules. Those of units this hub does not have are left out. The second value names rules whose schedule
+/// cannot be read: they count as always in force.
+pub fn rules(conn: &Connection) -> Result<(Vec<Rule>, Vec<String>)> {
+    let mut statement = conn.prepare_cached(
+        "SELECT r.id, r.site_id IS NOT NULL, r.unit_id IS NOT NULL, h.no, r.alert_type, r.severity, r.temp_min,
+                r.temp_max, r.delay_minutes, r.schedule, r.name
+         FROM alert_rules AS r LEFT JOIN hub_units AS h ON h.unit_id = r.unit_id
+         WHERE r.is_enabled = 1 ORDER BY r.id",
+    )?;
+    let mut out = Vec::new();
+    let mut unreadable = Vec::new();
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let for_unit: bool = row.get(2)?;
+        let unit: Option<u32> = row.get(3)?;
+        if for_unit && unit.is_none() {
+            continue;
+        }
+        let alert_type: String = row.get(4)?;
+        let severity: String = row.get(5)?;
+        let text: Option<String> = row.get(9)?;
+        let schedule = match text.as_deref().map_or(Ok(None), crate::rules::Schedule::parse) {
+            Ok(schedule) => schedule,
+            Err(_) => {
+                unreadable.push(row.get(10)?);
+                None
+            }
+        };
+        out.push(Rule {
+            id: uuid_at(row, 0)?,
+            unit: unit.map(UnitNo),
+            is_site: row.get(1)?,
+            alert_type: AlertType::parse(&alert_type).unwrap_or(AlertType::AlarmActive),
+            severity: Severity::parse(&severity).unwrap_or(Severity::Warning),
+            temp_min: row.get(6)?,
+            temp_max: row.get(7)?,
+            delay_min: row.get(8)?,
+            schedule,
+        });
+    }
+    Ok((out, unreadable))
+}
+
+/// The hub's own organization, site, area and hub rows; None on a new database.
+pub fn place(conn: &Connection) -> Result<Option<Place>> {
+    conn.query_row(
+        "SELECT s.organization_id, s.id, a.id, h.id FROM hubs AS h JOIN sites AS s ON s.id = h.site_id
+         JOIN areas AS a ON a.site_id = s.id
+         WHERE h.id = coalesce((SELECT hub_id FROM hub_link), h.id)
+         ORDER BY h.created_at, h.id, a.sort_order, a.created_at, a.id LIMIT 1",
+        [],
+        |row| {
+            Ok(Place {
+                organization: uuid_at(row, 0)?,
+                site: uuid_at(row, 1)?,
+                area: uuid_at(row, 2)?,
+                hub: uuid_at(row, 3)?,
+            })
+        },
+    )
+    .optional()
+    .context("read the hub's place")
+}
+
+/// Names of the local hierarchy of a hub that was never enrolled.
+#[derive(Clone, Debug)]
+pub struct PlaceNames {
+    pub organization: String,
+    pub site: String,
+    pub area: String,
+    pub hub: String,
+    pub zone: String,
+    pub mac_address: Option<String>,
+    pub firmware_version: String,
+}
+
+pub fn insert_place(tx: &Transaction<'_>, place: Place, names: &PlaceNames, now_ms: i64) -> Result<()> {
+    let slug = format!("local-{}", place.organization.simple());
+    tx.execute(
+        "INSERT INTO organizations (id, name, slug, timezone, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+        params![place.organization.as_bytes(), names.organization, slug, names.zone, now_ms],
+    )?;
+    tx.execute(
+        "INSERT INTO sites (id, organization_id, name, timezone, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+        params![place.site.as_bytes(), place.organization.as_bytes(), names.site, names.zone, now_ms],
+    )?;
+    tx.execute(
+        "INSERT INTO areas (id, site_id, name, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)",
+        params![place.area.as_bytes(), place.site.as_bytes(), names.area, now_ms],
+    )?;
+    tx.execute(
+        "INSERT INTO hubs (id, site_id, name, mac_address, firmware_version, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
+        params![
+            place.hub.as_bytes(),
+            place.site.as_bytes(),
+            names.hub,
+            names.mac_address,
+            names.firmware_version,
+            now_ms
+        ],
+    )?;
+    Ok(())
+}
+
+/// IANA name of the site's zone.
+pub fn zone(conn: &Connection, site: Uuid) -> Result<String> {
+    conn.query_row("SELECT timezone FROM sites WHERE id = ?1", [site.as_bytes()], |row| row.get(0))
+        .context("read the site's time zone")
+}
+
+pub fn insert_unit(tx: &Transaction<'_>, unit: &UnitRow, area: Uuid, now_ms: i64) -> Result<UnitNo> {
+    tx.execute(
+        "INSERT INTO units (id, area_id, name, unit_type, temp_min, temp_max, temp_unit, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
+        params![
+            unit.id.as_bytes(),
+            area.as_bytes(),
+            unit.name,
+            unit.unit_type.as_str(),
+            unit.temp_min,
+            unit.temp_max,
+            unit.scale.as_str(),
+            now_ms
+        ],
+    )?;
+    tx.execute("INSERT INTO hub_units (unit_id) VALUES (?1)", [unit.id.as_bytes()])?;
+    Ok(UnitNo(tx.last_insert_rowid() as u32))
+}
+
+/// Inserts into `devices` and `hub_devices`; `device.no` is ignored, the new one is returned.
+pub fn insert_device(tx: &Transaction<'_>, device: &DeviceRow, hub: Uuid, now_ms: i64) -> Result<DeviceNo> {
+    tx.execute(
+        "INSERT INTO devices (id, hub_id, device_eui, name, device_type, status, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, 'active', ?6, ?6)
+         ON CONFLICT (id) DO NOTHING",
+        params![
+            device.id.as_bytes(),
+            hub.as_bytes(),
+            device.eui,
+            device.name,
+            (!device.model.is_empty()).then_some(&device.model),
+            now_ms
+        ],
+    )?;
+    tx.execute(
+        "INSERT INTO hub_devices (device_id, model, source, port, address, is_authenticated, check_in_s)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![
+            device.id.as_bytes(),
+            device.model,
+            device.source.map_or("", Source::as_str),
+            device.port,
+            device.address,
+            device.is_authenticated,
+            device.check_in_s
+        ],
+    )?;
+    Ok(DeviceNo(tx.last_insert_rowid() as u32))
+}
+
+/// Closes the open assignment of the probe and opens one to `unit`, if given; `devices.unit_id` follows.
+pub fn assign(
+    tx: &Transaction<'_>,
+    device: DeviceNo,
+    probe: Probe,
+    unit: Option<UnitNo>,
+    stamp: Stamp,
+    now_ms: i64,
+) -> Result<()> {
+    tx.execute(
+        "UPDATE hub_assignments SET closed_segment = ?3, closed_mono_ms = ?4
+         WHERE device_no = ?1 AND probe = ?2 AND closed_segment IS NULL",
+        params![device.0, probe.0, stamp.segment, stamp.mono.0],
+    )?;
+    if let Some(unit) = unit {
+        tx.execute(
+            "INSERT INTO hub_assignments (device_no, probe, unit_no, opened_segment, opened_mono_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![device.0, probe.0, unit.0, stamp.segment, stamp.mono.0],
+        )?;
+    }
+    tx.execute(
+        "UPDATE devices SET unit_id = (SELECT unit_id FROM hub_units WHERE no = ?2), updated_at = ?3
+         WHERE id = (SELECT device_id FROM hub_devices WHERE no = ?1)",
+        params![device.0, unit.map(|unit| unit.0), now_ms],
+    )?;
+    Ok(())
+}
+
+/// Where a device known by its EUI was last heard, when it moved to another port.
+pub fn move_device(
+    tx: &Transaction<'_>,
+    device: DeviceNo,
+    source: Source,
+    port: &str,
+    address: &str,
+) -> Result<()> {
+    tx.execute(
+        "UPDATE hub_devices SET source = ?2, port = ?3, address = ?4 WHERE no = ?1",
+        params![device.0, source.as_str(), port, address],
+    )?;
+    Ok(())
+}

@@ -3,17 +3,18 @@
 
 use anyhow::Result;
 
-use crate::audit::Entity;
-use crate::audit::event_types::HUB_STOPPED;
+use crate::audit::event_types::{HUB_STOPPED, READINGS_SUMMARIZED};
+use crate::audit::{Actor, Entity, Payload};
 use crate::domain::{MonoMs, Seq, Stamp};
 use crate::store::checkpoints::{self, Body};
 use crate::store::frames::{FrameRow, Outcome};
 use crate::store::rows::mark_dirty;
-use crate::store::{alerts, boots, epochs, frames, history};
+use crate::store::{StoreError, alerts, boots, epochs, frames, history, prune};
 
-use super::group::Write;
+use super::group::{EventDraft, Write};
 use super::saved::Saved;
 use super::settings::Mode;
+use super::writer::Writer;
 use super::{Core, report};
 
 /// Live columns and the rules' state are written this often.
@@ -98,6 +99,46 @@ impl Core {
         let stamp = Stamp { segment: self.segment, mono: now };
         let wall = self.wall_of(stamp).0;
         frames::prune(&mut self.store, wall)?;
+        self.flush()?;
+        let mut head = self.store.audit_head();
+        let mut writer = Writer {
+            registry: &self.registry,
+            times: self.times.clone(),
+            epoch: &self.epoch,
+            place: self.place,
+            tick_base: self.tick_base,
+            head: head.clone(),
+            random: &mut *self.random,
+        };
+        // A summary and the deletion it stands for are one transaction.
+        let outcome = prune::enforce(&mut self.store, self.settings.bytes_max, wall, |tx, summaries| {
+            for summary in summaries {
+                writer.append_event(tx, &summary_event(summary, stamp)).map_err(|error| {
+                    StoreError::Value { table: "event_logs", detail: format!("{error:#}") }
+                })?;
+            }
+            head = writer.head.clone();
+            Ok(())
+        })?;
+        self.store.set_audit_head(head);
+        if outcome.acknowledged_rows > 0 {
+            tracing::info!(
+                "removed {} acknowledged readings to stay within the bound",
+                outcome.acknowledged_rows
+            );
+        }
+        for summary in &outcome.summaries {
+            let (count, unit) = (summary.count, summary.unit.0);
+            self.counters.add("store.summarized_readings", "", count);
+            tracing::error!(
+                "REPLACED {count} readings of unit {unit} by a summary: the database is at its bound"
+            );
+        }
+        if outcome.is_over {
+            tracing::error!(
+                "the database is over its bound and nothing is left that may go: give it a larger disk"
+            );
+        }
         self.flush().map(|_| ())
     }
 
@@ -128,5 +169,28 @@ impl Core {
             detail: Some(reason),
             bytes,
         })));
+    }
+}
+
+/// What stands in the audit chain for the readings of an hour that had to go.
+fn summary_event(summary: &prune::Summary, stamp: Stamp) -> EventDraft {
+    let (count, unit) = (summary.count.to_string(), summary.unit.0.to_string());
+    EventDraft {
+        stamp,
+        event_type: READINGS_SUMMARIZED,
+        actor: Actor::Hub,
+        entity: Entity::Unit(summary.unit),
+        entity_id: None,
+        payload: Payload::of([
+            ("count", summary.count.into()),
+            ("from_ms", summary.from.0.into()),
+            ("to_ms", summary.to.0.into()),
+            ("scale", summary.mean.scale.as_str().into()),
+            ("min_hundredths", summary.min.hundredths.into()),
+            ("max_hundredths", summary.max.hundredths.into()),
+            ("mean_hundredths", summary.mean.hundredths.into()),
+        ]),
+        description: READINGS_SUMMARIZED.describe(&[("count", &count), ("unit", &unit)]),
+        id: None,
     }
 }

@@ -252,7 +252,8 @@ async fn dead_letters(config: &Config, command: DeadLetters, now_ms: i64) -> any
         DeadLetters::Retry { hub, json } => {
             let done = retry::retry(&mut client, hub, now_ms).await?;
             say(&json, &done, || {
-                format!("{} written, {} refused again, {} left\n", done.written, done.refused, done.left)
+                let retry::Retried { written, superseded, refused, left } = done;
+                format!("{written} written, {superseded} superseded, {refused} refused again, {left} left\n")
             })
         }
     }

@@ -28,7 +28,7 @@ pub struct Refused {
     /// A UUID, or "epoch:seq" of a reading.
     pub key: String,
     pub reason: String,
-    /// None: nothing to try again (a column the receiver does not know, a unit the batch does not explain).
+    /// None: a column of a row that was written; it is told, and not kept.
     pub row: Option<DeadRow>,
     /// It is, or leads to, a row of somebody else: a security event.
     pub foreign: bool,
@@ -76,14 +76,16 @@ pub async fn keep_rows(
     refused: &[Refused],
     now_ms: i64,
 ) -> Result<(), tokio_postgres::Error> {
-    if refused.is_empty() {
+    let rows: Vec<(&Refused, &DeadRow)> =
+        refused.iter().filter_map(|row| Some((row, row.row.as_ref()?))).collect();
+    if rows.is_empty() {
         return Ok(());
     }
     let mut left = Left::of(tx, hub).await?;
     let mut beyond = 0;
-    for (index, row) in refused.iter().enumerate() {
-        let body = row.row.as_ref().and_then(|row| postcard::to_allocvec(row).ok());
-        if !left.take(body.as_ref().map_or(0, Vec::len)) {
+    for (index, (row, dead)) in rows.into_iter().enumerate() {
+        let body = postcard::to_allocvec(dead).expect("rows of plain values encode");
+        if !left.take(body.len()) {
             beyond += 1;
             continue;
         }
@@ -93,7 +95,7 @@ pub async fn keep_rows(
             table: Some(&row.table),
             key: Some(&row.key),
             reason: &row.reason,
-            body: body.as_deref(),
+            body: Some(&body),
             rows: 1,
         };
         insert(tx, hub, header, &letter, now_ms).await?;

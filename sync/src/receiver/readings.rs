@@ -120,10 +120,10 @@ fn check(readings: &Readings, known: &Known) -> (Vec<Row>, Vec<Refused>) {
                 table: "sensor_readings".to_owned(),
                 key: format!("{}:{}", readings.epoch, reading.seq),
                 reason,
-                row: unit.map(|unit| DeadRow::Reading {
+                row: Some(DeadRow::Reading {
                     epoch: readings.epoch,
                     reading: *reading,
-                    unit,
+                    unit: unit.unwrap_or(Uuid::nil()),
                     device,
                 }),
                 foreign: false,

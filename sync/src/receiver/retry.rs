@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::auth::Hub;
 use super::db::{self, Ms};
 use super::dead_letters::{DeadRow, Refused};
-use super::{readings, rows};
-use crate::wire::{self, Body, Readings};
+use super::{readings, rows, tables};
+use crate::wire::{self, Body, Readings, RowImage};
 
 /// Listed at once; the rest with a hub named.
 const LISTED_MAX: i64 = 1_000;
@@ -66,9 +66,11 @@ pub async fn list(client: &Client, hub: Option<Uuid>) -> anyhow::Result<Vec<List
 pub struct Retried {
     /// Written, and the letter gone.
     pub written: u64,
+    /// A later image has written the row: the letter is gone, and the older image undid nothing.
+    pub superseded: u64,
     /// Refused once more; the letter says the present reason.
     pub refused: u64,
-    /// Nothing to try: ranges, batches of state (the hub sends state anew), rows without a body.
+    /// Nothing to try: ranges, and batches of state (the hub sends state anew).
     pub left: u64,
 }
 
@@ -88,20 +90,22 @@ pub async fn retry(client: &mut Client, hub: Option<Uuid>, now_ms: i64) -> anyho
         let Some(next) = next else { return Ok(done) };
         after = (next.get(0), next.get(1));
         match retry_one(client, after.0, after.1, now_ms).await? {
-            None => done.left += 1,
-            Some(refused) if refused.is_empty() => done.written += 1,
-            Some(_) => done.refused += 1,
+            Fate::Left => done.left += 1,
+            Fate::Superseded => done.superseded += 1,
+            Fate::Tried(refused) if refused.is_empty() => done.written += 1,
+            Fate::Tried(_) => done.refused += 1,
         }
     }
 }
 
-/// None: there is nothing to try.
-async fn retry_one(
-    client: &mut Client,
-    hub: Uuid,
-    id: Uuid,
-    now_ms: i64,
-) -> anyhow::Result<Option<Vec<Refused>>> {
+/// What became of a letter.
+enum Fate {
+    Left,
+    Superseded,
+    Tried(Vec<Refused>),
+}
+
+async fn retry_one(client: &mut Client, hub: Uuid, id: Uuid, now_ms: i64) -> anyhow::Result<Fate> {
     let tx = client.transaction().await?;
     db::bound_statements(&tx).await?;
     let row = tx
@@ -111,12 +115,24 @@ async fn retry_one(
             &[(&hub, Type::UUID), (&id, Type::UUID)],
         )
         .await?;
-    let Some(row) = row else { return Ok(None) };
+    let Some(row) = row else { return Ok(Fate::Left) };
     let body: Option<Vec<u8>> = row.get(1);
-    let Some(body) = body else { return Ok(None) };
+    let Some(body) = body else { return Ok(Fate::Left) };
     let owner = Hub { id: hub, site: row.get(2), organization: row.get(3), last_seen_ms: None };
-    let Some(refused) = apply(&tx, &owner, row.get(0), &body, now_ms).await? else { return Ok(None) };
-    match refused.first() {
+    let fate = apply(&tx, &owner, row.get(0), &body, now_ms).await?;
+    let reason = match &fate {
+        Fate::Left => return Ok(fate),
+        Fate::Superseded => None,
+        Fate::Tried(refused) => refused.first().map(|refused| refused.reason.as_str()),
+    };
+    match reason {
+        Some(reason) => {
+            tx.execute_typed(
+                "UPDATE hub_sync.dead_letters SET reason = $3 WHERE hub_id = $1 AND id = $2",
+                &[(&hub, Type::UUID), (&id, Type::UUID), (&reason, Type::TEXT)],
+            )
+            .await?;
+        }
         None => {
             tx.execute_typed(
                 "DELETE FROM hub_sync.dead_letters WHERE hub_id = $1 AND id = $2",
@@ -124,16 +140,9 @@ async fn retry_one(
             )
             .await?;
         }
-        Some(first) => {
-            tx.execute_typed(
-                "UPDATE hub_sync.dead_letters SET reason = $3 WHERE hub_id = $1 AND id = $2",
-                &[(&hub, Type::UUID), (&id, Type::UUID), (&first.reason, Type::TEXT)],
-            )
-            .await?;
-        }
     }
     tx.commit().await?;
-    Ok(Some(refused))
+    Ok(fate)
 }
 
 async fn apply(
@@ -142,7 +151,7 @@ async fn apply(
     kind: &str,
     body: &[u8],
     now_ms: i64,
-) -> anyhow::Result<Option<Vec<Refused>>> {
+) -> anyhow::Result<Fate> {
     if kind == "batch" {
         // Ids make readings that arrived meanwhile a no-op. An old image of state would undo a newer one.
         let batch = wire::decode(body).context("decode a kept batch")?;
@@ -150,16 +159,17 @@ async fn apply(
             Body::Readings(batch) => {
                 // Only under an epoch that is this hub's: an id must not be taken from another.
                 if owns_epoch(tx, hub, batch).await? {
-                    Ok(Some(readings::apply(tx, hub, batch).await?))
+                    Ok(Fate::Tried(readings::apply(tx, hub, batch).await?))
                 } else {
-                    Ok(None)
+                    Ok(Fate::Left)
                 }
             }
-            Body::State(_) => Ok(None),
+            Body::State(_) => Ok(Fate::Left),
         };
     }
     match postcard::from_bytes(body).context("decode a kept row")? {
-        DeadRow::Image(image) => Ok(Some(rows::apply_alone(tx, hub, &image, now_ms).await?)),
+        DeadRow::Image(image) if is_there(tx, &image).await? => Ok(Fate::Superseded),
+        DeadRow::Image(image) => Ok(Fate::Tried(rows::apply_alone(tx, hub, &image, now_ms).await?)),
         DeadRow::Reading { epoch, reading, unit, device } => {
             let one = Readings {
                 epoch,
@@ -169,9 +179,15 @@ async fn apply(
                 devices: device.map(|device| (reading.device, device)).into_iter().collect(),
                 rows: vec![reading],
             };
-            Ok(Some(readings::apply(tx, hub, &one).await?))
+            Ok(Fate::Tried(readings::apply(tx, hub, &one).await?))
         }
     }
+}
+
+async fn is_there(tx: &Transaction<'_>, image: &RowImage) -> anyhow::Result<bool> {
+    let Some(table) = tables::writable(&image.table) else { return Ok(false) };
+    let sql = format!("SELECT 1 FROM {} WHERE id = $1", table.name);
+    Ok(tx.query_typed_opt(&sql, &[(&image.id, Type::UUID)]).await?.is_some())
 }
 
 async fn owns_epoch(tx: &Transaction<'_>, hub: &Hub, readings: &Readings) -> anyhow::Result<bool> {

@@ -1,9 +1,11 @@
 //! Lane 0: what a hub owns is written, what it does not own is refused, by row and by column.
 
 use frostguard_sync::api::{ConfigAnswer, Down, PATH_CONFIG};
+use frostguard_sync::receiver::retry::{self, Retried};
 use frostguard_sync::wire::{RowImage, Value};
 use uuid::Uuid;
 
+use crate::support::connect;
 use crate::world::{Hub, MINUTE, NOW, Receiver, Site, World, alert, answer, http, id, image, text};
 
 fn device(number: u8, columns: &[(&str, Value)]) -> RowImage {
@@ -303,6 +305,17 @@ async fn what_a_hub_does_not_own_is_reported_never_dropped_in_silence() {
     assert_eq!(world.count(&format!("alerts WHERE id = '{}'", id(3))).await, 1, "the good row was written");
     let sql = "SELECT concat_ws(' ', name, battery) FROM devices";
     assert_eq!(world.text(sql).await.as_deref(), Some("theirs 50"));
+
+    // Whole rows are kept. A later image of one supersedes it: trying the old one again would undo the new.
+    assert_eq!(world.count("hub_sync.dead_letters").await, 5);
+    receiver.send(&hub, &hub.state(2, vec![alert(2, fridge)])).await.unwrap();
+    let mut client = connect(&world.url).await;
+    let retried = retry::retry(&mut client, None, NOW).await.unwrap();
+    assert_eq!(retried, Retried { written: 0, superseded: 1, refused: 4, left: 0 });
+    world.sql.batch_execute("DELETE FROM devices").await.unwrap();
+    let retried = retry::retry(&mut client, None, NOW).await.unwrap();
+    assert_eq!(retried, Retried { written: 1, superseded: 0, refused: 3, left: 0 });
+    assert_eq!(world.count("devices").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

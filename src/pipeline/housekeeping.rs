@@ -35,6 +35,7 @@ impl Core {
         }
         if now.0 - self.timers.kept_house.0 >= KEEP_HOUSE_MS {
             self.timers.kept_house = now;
+            report(self.drop_removed(now), "stop watching units that central removed");
             report(self.save(now), "write live columns and the rules' state");
             report(self.enforce_bounds(), "keep the database within its bounds");
             report(self.back_up(now), "back the database up");
@@ -59,7 +60,7 @@ impl Core {
     }
 
     /// Live columns, checkpoint, counters: one transaction.
-    fn save(&mut self, now: MonoMs) -> Result<()> {
+    pub(super) fn save(&mut self, now: MonoMs) -> Result<()> {
         self.flush()?;
         let stamp = Stamp { segment: self.segment, mono: now };
         let saved = Saved { doors: self.live.doors(), state: self.rules.clone() };
@@ -85,6 +86,15 @@ impl Core {
         epochs::save_next_seq(&tx, self.epoch.no, Seq(self.next_seq))?;
         tx.commit()?;
         self.live.mark_written();
+        Ok(())
+    }
+
+    fn drop_removed(&mut self, now: MonoMs) -> Result<()> {
+        let wall = self.wall_of(Stamp { segment: self.segment, mono: now }).0;
+        if self.registry.has_gone_units(wall, |unit| self.rules.unit(unit).is_some()) {
+            self.configure()?;
+            self.flush()?;
+        }
         Ok(())
     }
 

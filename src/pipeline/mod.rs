@@ -19,6 +19,7 @@ mod ingest;
 mod requests;
 mod saved;
 mod start;
+pub mod sync;
 mod time;
 
 use std::collections::BTreeMap;
@@ -79,6 +80,8 @@ pub struct Core {
     told_offset: Option<Told>,
     /// Judges certificates by the largest time known to be past.
     certificates: Option<CertificateTime>,
+    /// Called when something of lane 0 is committed that should not wait.
+    on_urgent: Option<Box<dyn Fn() + Send>>,
 }
 
 /// A source as `status` shows it.
@@ -272,6 +275,11 @@ impl Core {
     /// The largest wall time known to be past.
     pub(crate) fn floor(&self) -> crate::domain::UnixMs {
         self.trust.floor()
+    }
+
+    /// `wake` is called after each commit that holds an alert or a person's entry.
+    pub fn on_urgent(&mut self, wake: Box<dyn Fn() + Send>) {
+        self.on_urgent = Some(wake);
     }
 
     /// Keeps `certificates` from being judged at a time before the largest one known.

@@ -65,6 +65,11 @@ impl Registry {
         index.map(|&index| &self.devices[index])
     }
 
+    /// True when a unit that central removed has been monitored on for long enough and the rules still watch it.
+    pub fn has_gone_units(&self, now: UnixMs, is_watched: impl Fn(UnitNo) -> bool) -> bool {
+        self.units.iter().any(|unit| is_gone(unit, now) && is_watched(unit.no))
+    }
+
     pub fn device(&self, no: DeviceNo) -> Option<&DeviceRow> {
         self.devices.iter().find(|device| device.no == no)
     }
@@ -114,12 +119,12 @@ impl Registry {
         }
     }
 
-    /// What the rules need to know. Inactive units are left out; one that central removed is monitored on.
-    pub fn rule_config(&self, constants: &Constants) -> RuleConfig {
+    /// What the rules need to know. Inactive units are left out; one that central removed is monitored on for 24 h.
+    pub fn rule_config(&self, constants: &Constants, now: UnixMs) -> RuleConfig {
         let units: Vec<UnitConfig> = self
             .units
             .iter()
-            .filter(|unit| unit.is_active)
+            .filter(|unit| unit.is_active && !is_gone(unit, now))
             .map(|unit| UnitConfig {
                 unit: unit.no,
                 name: unit.name.clone(),
@@ -155,4 +160,11 @@ impl Registry {
             constants: constants.clone(),
         }
     }
+}
+
+/// A unit that central removed is monitored on for this long, in case somebody made a mistake there.
+const REMOVED_MS: i64 = 86_400_000;
+
+fn is_gone(unit: &UnitRow, now: UnixMs) -> bool {
+    unit.removed_ms.is_some_and(|removed| now.0 - removed > REMOVED_MS)
 }

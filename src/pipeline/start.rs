@@ -17,7 +17,7 @@ use crate::store::boots::{self, Segment};
 use crate::store::epochs::{self, EpochRow};
 use crate::store::inputs::{self, Input, ReplayRow};
 use crate::store::registry::{self as rows, Place};
-use crate::store::{OpenOptions, Store, checkpoints, frames};
+use crate::store::{OpenOptions, Store, checkpoints, frames, link};
 
 use super::duplicates::Duplicates;
 use super::group::{EventDraft, Group, Write};
@@ -98,6 +98,7 @@ impl Core {
             committed: 0,
             told_offset: None,
             certificates: None,
+            on_urgent: None,
         };
         core.restore_live(&replayed.doors)?;
         if is_first_row {
@@ -109,6 +110,7 @@ impl Core {
             core.take_input(Event::Started { gap }, stamp);
         }
         core.configure()?;
+        core.tell_facts()?;
         let fields = [
             ("count", 1.into()),
             ("version", core.settings.names.firmware_version.clone().into()),
@@ -132,14 +134,28 @@ impl Core {
         for (device, reason) in &self.registry.refused_calibrations {
             tracing::warn!("a calibration of device {} is ignored: {reason}", device.0);
         }
-        let config = self.registry.rule_config(&self.settings.constants);
         let stamp = self.stamp_now();
+        let config = self.registry.rule_config(&self.settings.constants, self.wall_of(stamp).0);
         self.take_input(Event::Configured(Box::new(config)), stamp);
         Ok(())
     }
 
     /// The first row of an epoch's audit chain names the epoch before it.
-    fn note_epoch(&mut self) {
+    /// What the hub tells central of itself, where it changed (a new program, another network card).
+    fn tell_facts(&mut self) -> Result<()> {
+        if self.settings.mode != Mode::Service {
+            return Ok(());
+        }
+        let stamp = self.stamp_now();
+        let now = self.wall_of(stamp).0;
+        let names = &self.settings.names;
+        self.store.write(|tx| {
+            link::set_hub_facts(tx, names.mac_address.as_deref(), &names.firmware_version, now)
+        })?;
+        Ok(())
+    }
+
+    pub(super) fn note_epoch(&mut self) {
         let stamp = self.stamp_now();
         let former = self.epoch.former_epoch.zip(self.epoch.former_head.as_deref());
         let draft = EventDraft {

@@ -65,6 +65,7 @@ impl Core {
             self.group = Group::default();
             return Ok(Vec::new());
         }
+        let is_urgent = self.group.is_urgent;
         match self.commit() {
             Ok(head) => {
                 self.store.set_audit_head(head);
@@ -80,6 +81,9 @@ impl Core {
                     self.counters.add("store.not_kept", "", self.group.overflow);
                     let reason = format!("{} frames were judged and could not be kept", self.group.overflow);
                     self.note(STORAGE_FAILED, Entity::Hub, [("reason", reason.into())], now);
+                }
+                if let Some(wake) = self.on_urgent.as_ref().filter(|_| is_urgent) {
+                    wake();
                 }
                 Ok(self.group.take_committed(now))
             }

@@ -1,0 +1,271 @@
+//! What the uplink asks of the core: batches to send and their acknowledgements, configuration and acts from central,
+//! the receiver's time, an enrolment, a new epoch.
+
+use anyhow::{Result, bail};
+use frostguard_sync::api::{Down, EnrolAnswer, RefusedRow, Snapshot};
+use frostguard_sync::wire::{BODY_BYTES_MAX, Lane, ROWS_MAX};
+use uuid::Uuid;
+
+use crate::audit::event_types::{
+    ALERT_ACKNOWLEDGED, CALIBRATION_REFUSED, HUB_ENROLLED, LANE_CONFLICT, MANUAL_LOG, ROWS_REFUSED,
+    SNAPSHOT_APPLIED, SNAPSHOT_REFUSED, UNIT_REMOVED,
+};
+use crate::audit::{Actor, Entity};
+use crate::clock::trust::ReceiverTime;
+use crate::codec;
+use crate::domain::{Probe, UnixMs};
+use crate::rules::Event;
+use crate::store::audit::Head;
+use crate::store::batches::{self, Limits, StoredBatch};
+use crate::store::down::{self, Act, ActKind};
+use crate::store::link::{self, Enrolled, Enrolment, Local};
+use crate::store::snapshot::{self, Changes, Moment, Outcome};
+use crate::store::{epochs, readings, registry, snapshots, state};
+
+use super::Core;
+
+/// What an enrolment brings, owned, to be handed to the core's thread.
+pub struct EnrolCommit {
+    pub answer: EnrolAnswer,
+    pub receiver_url: String,
+    pub receiver_key: [u8; 32],
+    pub credential_digest: [u8; 32],
+    pub unit_map: Vec<(String, Uuid)>,
+}
+
+impl Core {
+    /// The pending batch of a lane, else the next one, cut now.
+    pub fn next_batch(&mut self, lane: Lane, bytes_max: usize) -> Result<Option<StoredBatch>> {
+        if let Some(pending) = batches::pending(self.store.connection(), lane)? {
+            return Ok(Some(pending));
+        }
+        // Lane 0 takes what was decided just now; lane 1 waits for the groups as they close.
+        if lane == Lane::State {
+            self.flush()?;
+        }
+        let limits = Limits { rows: ROWS_MAX as u32, bytes: bytes_max.min(BODY_BYTES_MAX) };
+        let stamp = self.stamp_now();
+        let batch = self.store.write(|tx| match lane {
+            Lane::State => state::cut(tx, limits, stamp),
+            Lane::Readings => readings::cut(tx, limits),
+        })?;
+        Ok(batch)
+    }
+
+    pub fn acknowledge(&mut self, lane: Lane, seq: u64, refused: &[RefusedRow]) -> Result<()> {
+        let stamp = self.stamp_now();
+        self.store.write(|tx| batches::acknowledge(tx, lane, seq, refused, stamp))?;
+        if let Some(first) = refused.first() {
+            self.counters.add("sync.refused_rows", "", refused.len() as u64);
+            tracing::error!(
+                "central refused {} rows of batch {seq}; the first: {}",
+                refused.len(),
+                first.reason
+            );
+            let fields = [("count", refused.len().into()), ("reason", first.reason.clone().into())];
+            self.note(ROWS_REFUSED, Entity::Hub, fields, stamp.mono);
+        }
+        Ok(())
+    }
+
+    pub fn uncut(&mut self, lane: Lane) -> Result<()> {
+        self.store.write(|tx| batches::uncut(tx, lane))?;
+        Ok(())
+    }
+
+    /// A batch of readings lay in the receiver's future: the clock is not believed until something better vouches for it.
+    pub fn refuted(&mut self, receiver: UnixMs) -> Result<()> {
+        self.flush()?;
+        self.store.write(|tx| batches::uncut(tx, Lane::Readings))?;
+        let stamp = self.stamp_now();
+        let by_ms = self.wall_of(stamp).0.0 - receiver.0;
+        let events = self.trust.distrust(stamp.mono, by_ms);
+        self.take_clock_events(events);
+        self.flush()?;
+        Ok(())
+    }
+
+    pub fn receiver_time(&mut self, time: ReceiverTime) -> Result<()> {
+        let events = self.trust.receiver_says(time);
+        self.take_clock_events(events);
+        self.flush()?;
+        Ok(())
+    }
+
+    pub fn is_time_trusted(&self) -> bool {
+        self.trust.boot().placement.is_some()
+    }
+
+    /// Begins a new epoch: the receiver has other batches than this hub, or the database is another hub's. What was cut is
+    /// unsent again; the ids make a no-op of what the receiver has.
+    pub fn rewind(&mut self, reason: &str) -> Result<()> {
+        self.flush()?;
+        self.save(self.clock.mono())?;
+        let random = &mut *self.random;
+        self.epoch = self.store.write(|tx| {
+            batches::rewind(tx)?;
+            epochs::begin_new(tx, reason, random)
+        })?;
+        self.began_epoch()?;
+        let at = self.stamp_now().mono;
+        tracing::error!("a new epoch began: {reason}");
+        let fields = [("seq", 0.into()), ("lane", "both".into()), ("reason", reason.to_owned().into())];
+        self.note(LANE_CONFLICT, Entity::Hub, fields, at);
+        self.flush()?;
+        Ok(())
+    }
+
+    fn began_epoch(&mut self) -> Result<()> {
+        self.next_seq = epochs::next_seq(self.store.connection(), self.epoch.no)?.0;
+        self.store.set_audit_head(Head::first());
+        self.note_epoch();
+        Ok(())
+    }
+
+    /// Acknowledgements and resolutions by people, and their entries, that central had first.
+    pub fn take_down(&mut self, down: &Down) -> Result<()> {
+        let acts = down::acts(self.store.connection(), &down.alerts)?;
+        for act in &acts {
+            self.take_act(act)?;
+        }
+        let stamp = self.stamp_now();
+        let now = self.wall_of(stamp).0;
+        let (taken, refused) = self.store.write(|tx| down::take_entries(tx, down, now))?;
+        for row in &taken {
+            let fields = [
+                ("table", row.table.clone().into()),
+                ("id", row.id.to_string().into()),
+                ("person", "central".into()),
+                ("temperature", "a value".into()),
+            ];
+            self.note_by(Actor::Central, MANUAL_LOG, Entity::Site, fields, stamp.mono);
+        }
+        for reason in refused {
+            tracing::warn!("an entry of central was not taken: {reason}");
+        }
+        Ok(())
+    }
+
+    fn take_act(&mut self, act: &Act) -> Result<()> {
+        let stamp = self.stamp_now();
+        let event = match act.kind {
+            ActKind::Acknowledge => Event::Acknowledged { alert: act.alert },
+            ActKind::Resolve => Event::Resolved { alert: act.alert, by: act.by },
+        };
+        self.take_input(event, stamp);
+        if act.kind == ActKind::Acknowledge {
+            let fields = [
+                ("alert", act.alert.to_string().into()),
+                ("alert_type", "alert".into()),
+                ("unit", "a unit".into()),
+                ("person", act.by.map_or("central".to_owned(), |by| by.to_string()).into()),
+            ];
+            let actor = act.by.map_or(Actor::Central, Actor::Person);
+            self.note_by(actor, ALERT_ACKNOWLEDGED, Entity::Site, fields, stamp.mono);
+        }
+        self.flush()?;
+        let now = self.wall_of(stamp).0;
+        self.store.write(|tx| down::write(tx, act, now))?;
+        Ok(())
+    }
+
+    /// The snapshot in force, and the last one refused.
+    pub fn etags(&self) -> Result<(String, Option<String>)> {
+        let connection = self.store.connection();
+        Ok((snapshots::etag(connection)?, snapshots::refused(connection)?.map(|(etag, _)| etag)))
+    }
+
+    pub fn apply_snapshot(&mut self, snapshot: &Snapshot) -> Result<Outcome> {
+        self.flush()?;
+        let stamp = self.stamp_now();
+        let now = self.wall_of(stamp).0;
+        let moment = Moment { now, stamp, measuring_probe: &measuring_probe };
+        let outcome = self.store.write(|tx| snapshot::apply(tx, snapshot, &moment))?;
+        match &outcome {
+            Outcome::Unchanged => {}
+            Outcome::Refused { reason } => {
+                tracing::error!("the configuration {} from central was refused: {reason}", snapshot.etag);
+                let fields = [("etag", snapshot.etag.clone().into()), ("reason", reason.clone().into())];
+                self.note_by(Actor::Central, SNAPSHOT_REFUSED, Entity::Hub, fields, stamp.mono);
+            }
+            Outcome::Applied(changes) => self.applied(changes)?,
+        }
+        self.flush()?;
+        Ok(outcome)
+    }
+
+    fn applied(&mut self, changes: &Changes) -> Result<()> {
+        self.configure()?;
+        let at = self.stamp_now().mono;
+        let fields =
+            [("etag", changes.etag.clone().into()), ("former_etag", changes.former_etag.clone().into())];
+        self.note_by(Actor::Central, SNAPSHOT_APPLIED, Entity::Hub, fields, at);
+        for &unit in &changes.removed_units {
+            self.note_by(Actor::Central, UNIT_REMOVED, Entity::Unit(unit), [], at);
+        }
+        for id in &changes.ignored_calibrations {
+            let fields =
+                [("calibration", id.to_string().into()), ("reason", "its offset is beyond 5.00 °C".into())];
+            self.note_by(Actor::Central, CALIBRATION_REFUSED, Entity::Site, fields, at);
+        }
+        for name in &changes.unknown {
+            tracing::warn!("central sent {name}, which this version does not know: update the hub");
+        }
+        Ok(())
+    }
+
+    /// Whether the hub is enrolled, and what an enrolment must say of it.
+    pub fn local(&mut self) -> Result<(bool, Local)> {
+        self.flush()?;
+        Ok((link::find(self.store.connection())?.is_some(), link::local(self.store.connection())?))
+    }
+
+    pub fn link(&self) -> Result<Option<link::Link>> {
+        Ok(link::find(self.store.connection())?)
+    }
+
+    /// Takes the place that central gave: one transaction.
+    pub fn enrol(&mut self, commit: &EnrolCommit) -> Result<Enrolled> {
+        self.flush()?;
+        self.save(self.clock.mono())?;
+        let stamp = self.stamp_now();
+        let now = self.wall_of(stamp).0;
+        let enrolment = Enrolment {
+            answer: &commit.answer,
+            receiver_url: &commit.receiver_url,
+            receiver_key: commit.receiver_key,
+            credential_digest: commit.credential_digest,
+            unit_map: &commit.unit_map,
+        };
+        let moment = Moment { now, stamp, measuring_probe: &measuring_probe };
+        let tx = self.store.transaction()?;
+        let enrolled = link::enrol(&tx, &enrolment, &moment)?;
+        let epoch = if enrolled.needs_new_epoch {
+            batches::rewind(&tx)?;
+            Some(epochs::begin_new(&tx, "the hub was enrolled elsewhere", &mut *self.random)?)
+        } else {
+            None
+        };
+        tx.commit()?;
+        if let Some(epoch) = epoch {
+            self.epoch = epoch;
+            self.began_epoch()?;
+        }
+        match registry::place(self.store.connection())? {
+            Some(place) => self.place = place,
+            None => bail!("the enrolment left no site in the database"),
+        }
+        self.applied(&enrolled.changes)?;
+        let ids: Vec<String> =
+            enrolled.ids.iter().map(|(table, old, new)| format!("{table} {old} {new}")).collect();
+        let at = self.stamp_now().mono;
+        self.note_by(Actor::Installer, HUB_ENROLLED, Entity::Hub, [("ids", ids.into())], at);
+        self.flush()?;
+        Ok(enrolled)
+    }
+}
+
+/// The probe of a model that measures its unit.
+fn measuring_probe(model: &str) -> Probe {
+    codec::find(model).map_or(Probe::INTERNAL, |model| model.measuring)
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow};
 use tokio::io::AsyncReadExt;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_serial::{SerialPortBuilderExt, SerialStream};
 use tracing::debug;
@@ -62,27 +63,19 @@ impl Source for Serial {
         let mut retry = Retry::new(REOPEN_MAX);
         loop {
             let lost = match self.open() {
-                Ok(mut port) => {
-                    presence.up().await?;
+                Ok(port) => {
                     let mut hearing = Hearing {
                         config: &self.config,
+                        port,
                         decoder: Decoder::with_data(self.config.preset, self.config.data),
                         clock: clock.as_ref(),
                         counters: &counters,
-                        presence: &presence,
+                        presence: &mut presence,
                         retry: &mut retry,
                     };
-                    loop {
-                        // Stops only between two reads: what was read is handed on.
-                        let read = tokio::select! {
-                            biased;
-                            () = stopped(&mut shutdown) => return Ok(()),
-                            read = hearing.read(&mut port) => read,
-                        };
-                        match read {
-                            Ok(bytes) => hearing.take(&bytes).await?,
-                            Err(error) => break error,
-                        }
+                    match hearing.until_lost(&mut shutdown).await? {
+                        Ended::Stopped => return Ok(()),
+                        Ended::Lost(error) => error,
                     }
                 }
                 Err(error) => error,
@@ -99,19 +92,41 @@ impl Source for Serial {
 /// An open port.
 struct Hearing<'a> {
     config: &'a SerialSection,
+    port: SerialStream,
     decoder: Decoder,
     clock: &'a dyn Clock,
     counters: &'a Counters,
-    presence: &'a Presence,
+    presence: &'a mut Presence,
     retry: &'a mut Retry,
 }
 
+enum Ended {
+    Stopped,
+    Lost(Error),
+}
+
 impl Hearing<'_> {
+    async fn until_lost(&mut self, shutdown: &mut watch::Receiver<bool>) -> Result<Ended> {
+        loop {
+            // Stops only between two reads: what was read is handed on.
+            let read = tokio::select! {
+                biased;
+                () = stopped(shutdown) => return Ok(Ended::Stopped),
+                read = self.read() => read,
+            };
+            match read {
+                Ok(bytes) => self.take(&bytes).await?,
+                Err(error) => return Ok(Ended::Lost(error)),
+            }
+        }
+    }
+
     /// The next bytes; none: the line is idle.
-    async fn read(&self, port: &mut SerialStream) -> Result<Vec<u8>> {
+    async fn read(&mut self) -> Result<Vec<u8>> {
         let mut buffer = vec![0; READ_BYTES_MAX];
-        let lost = || format!("read serial port {}", self.config.path.display());
-        match timeout(Duration::from_millis(IDLE_MS), port.read(&mut buffer)).await {
+        let path = &self.config.path;
+        let lost = || format!("read serial port {}", path.display());
+        match timeout(Duration::from_millis(IDLE_MS), self.port.read(&mut buffer)).await {
             Err(_elapsed) => Ok(Vec::new()),
             Ok(Ok(0)) => Err(anyhow!("the device is gone")).with_context(lost),
             Ok(Ok(count)) => {
@@ -124,6 +139,8 @@ impl Hearing<'_> {
 
     /// Waits while the pipeline is busy; meanwhile the kernel keeps what comes, and loses what exceeds its buffer.
     async fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        // Not when it opens: a broken cable opens and is lost many times a minute, and each change is written down.
+        self.presence.up().await?;
         if bytes.is_empty() {
             self.decoder.idle();
         } else {

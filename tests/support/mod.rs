@@ -26,8 +26,10 @@ pub use programs::{hub_program, receiver_program};
 pub use pty::Pty;
 pub use receiver::Receiver;
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Long enough for a loaded machine of two cores; a condition that comes is met as soon as it does.
@@ -78,10 +80,18 @@ pub fn wait_for_async<T, F: Future<Output = Option<T>>>(
     }
 }
 
-/// A TCP port of 127.0.0.1 that was free a moment ago: a starter tries another when it is taken meanwhile.
+/// A TCP port of 127.0.0.1 that was free a moment ago, another one each time: a starter tries another when it is taken
+/// meanwhile.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind a free port");
+        let port = listener.local_addr().expect("a bound socket has an address").port();
+        // Two brokers of one test crate with the same port would be taken for each other.
+        if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
+            return port;
+        }
+    }
 }
 
 pub fn deadline() -> Instant {

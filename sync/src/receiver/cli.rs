@@ -108,7 +108,7 @@ pub async fn main(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Run => run(config).await,
         Command::Migrate(json) => {
-            let migrated = db::migrate(config.database()?.expose()).await?;
+            let migrated = db::migrate(&config.database()?).await?;
             say(&json, &migrated, || {
                 let central =
                     if migrated.central_made { "created" } else { "were there and stay as they are" };
@@ -140,7 +140,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
 }
 
 async fn hub(config: &Config, command: HubCommand, now_ms: i64) -> anyhow::Result<()> {
-    let mut client = db::connect(config.database()?.expose()).await?;
+    let mut client = db::connect(&config.database()?).await?;
     match command {
         HubCommand::Add { site, name, threshold_scale, history_from, json } => {
             let threshold_scale = match threshold_scale {
@@ -231,7 +231,7 @@ fn list_line(hub: &ListedHub, now_ms: i64) -> String {
 }
 
 async fn dead_letters(config: &Config, command: DeadLetters, now_ms: i64) -> anyhow::Result<()> {
-    let mut client = db::connect(config.database()?.expose()).await?;
+    let mut client = db::connect(&config.database()?).await?;
     match command {
         DeadLetters::List { hub, json } => {
             let letters = retry::list(&client, hub).await?;

@@ -21,6 +21,8 @@ pub struct Config {
     /// or the variable `FROSTGUARD_DATABASE_URL`.
     pub database_url: Option<Secret>,
     pub database_url_file: Option<PathBuf>,
+    /// PEM file of the authority that signed the database's certificate: with it the connection must be TLS.
+    pub database_ca: Option<PathBuf>,
     /// Certificate and key; without them plain HTTP, which is for loopback or behind a proxy.
     pub tls: Option<Tls>,
     /// A proxy in front ends TLS: allows plain HTTP on any address, and takes a caller's address from the last
@@ -38,6 +40,32 @@ pub struct Config {
 pub struct Tls {
     pub certificate: PathBuf,
     pub key: PathBuf,
+}
+
+/// How to reach the database.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pub url: Secret,
+    /// Whom to trust for its certificate; None: no TLS, for a socket, loopback or a private network.
+    pub ca: Option<PathBuf>,
+}
+
+impl From<&str> for Database {
+    fn from(url: &str) -> Self {
+        Self { url: Secret::new(url), ca: None }
+    }
+}
+
+impl From<&String> for Database {
+    fn from(url: &String) -> Self {
+        Self::from(url.as_str())
+    }
+}
+
+impl From<&Database> for Database {
+    fn from(database: &Database) -> Self {
+        database.clone()
+    }
 }
 
 /// Text that does not show itself in logs.
@@ -67,6 +95,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
             database_url: None,
             database_url_file: None,
+            database_ca: None,
             tls: None,
             behind_proxy: false,
             database_connections: 4,
@@ -105,8 +134,12 @@ impl Config {
         Ok(())
     }
 
-    /// The database's URL from wherever it stands; never from an argument.
-    pub fn database(&self) -> anyhow::Result<Secret> {
+    /// The database, its URL from wherever it stands; never from an argument.
+    pub fn database(&self) -> anyhow::Result<Database> {
+        Ok(Database { url: self.database_url()?, ca: self.database_ca.clone() })
+    }
+
+    fn database_url(&self) -> anyhow::Result<Secret> {
         if let Some(url) = &self.database_url {
             return Ok(url.clone());
         }

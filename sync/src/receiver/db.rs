@@ -8,10 +8,13 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytes::{BufMut, BytesMut};
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 use tokio_postgres::{Client, NoTls};
 
+use super::config::Database;
+use super::database_tls::DatabaseTls;
 use super::tables;
 
 pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -34,12 +37,13 @@ mod hub_sync {
 }
 
 /// Makes the pool; connects lazily.
-pub fn pool(url: &str, connections: usize) -> anyhow::Result<Pool> {
-    let manager = Manager::from_config(
-        parse_url(url)?,
-        NoTls,
-        ManagerConfig { recycling_method: RecyclingMethod::Fast },
-    );
+pub fn pool(database: &Database, connections: usize) -> anyhow::Result<Pool> {
+    let (config, tls) = read(database)?;
+    let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let manager = match tls {
+        None => Manager::from_config(config, NoTls, how),
+        Some(tls) => Manager::from_config(config, tls, how),
+    };
     Pool::builder(manager)
         .max_size(connections + SIDE_CONNECTIONS)
         .wait_timeout(Some(POOL_WAIT))
@@ -50,26 +54,47 @@ pub fn pool(url: &str, connections: usize) -> anyhow::Result<Pool> {
 }
 
 /// One connection of its own, with its driver spawned on the current runtime.
-pub async fn connect(url: &str) -> anyhow::Result<Client> {
-    let (client, connection) = parse_url(url)?.connect(NoTls).await.context("connect to PostgreSQL")?;
+pub async fn connect(database: impl Into<Database>) -> anyhow::Result<Client> {
+    let (config, tls) = read(&database.into())?;
+    match tls {
+        None => {
+            let (client, connection) = config.connect(NoTls).await.context("connect to PostgreSQL")?;
+            drive(connection);
+            Ok(client)
+        }
+        Some(tls) => {
+            let (client, connection) = config.connect(tls).await.context("connect to PostgreSQL")?;
+            drive(connection);
+            Ok(client)
+        }
+    }
+}
+
+fn drive(connection: impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static) {
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::warn!(error = %error, "a connection to PostgreSQL ended");
         }
     });
-    Ok(client)
 }
 
 /// The error never repeats the URL: it holds a password.
-fn parse_url(url: &str) -> anyhow::Result<tokio_postgres::Config> {
-    let mut config: tokio_postgres::Config = url
-        .parse()
-        .map_err(|_| anyhow::anyhow!("read the database URL: give postgres://user:password@host/database"))?;
+fn read(database: &Database) -> anyhow::Result<(tokio_postgres::Config, Option<DatabaseTls>)> {
+    let mut config: tokio_postgres::Config =
+        database.url.expose().parse().map_err(|_| {
+            anyhow::anyhow!("read the database URL: give postgres://user:password@host/database")
+        })?;
     config.connect_timeout(CONNECT_TIMEOUT);
     if config.get_application_name().is_none() {
         config.application_name("frostguard-receiver");
     }
-    Ok(config)
+    let tls = database.ca.as_deref().map(DatabaseTls::trusting).transpose()?;
+    if tls.is_some() {
+        config.ssl_mode(SslMode::Require);
+    } else if config.get_ssl_mode() == SslMode::Require {
+        bail!("the database URL requires TLS: name the authority of its certificate in database_ca");
+    }
+    Ok((config, tls))
 }
 
 /// What `migrate` did.
@@ -83,13 +108,14 @@ pub struct Migrated {
 
 /// Brings `hub_sync` up to date; makes the 22 tables only in a database that has no table at all. They belong to the
 /// central product, so an existing one sees no DDL outside `hub_sync`.
-pub async fn migrate(url: &str) -> anyhow::Result<Migrated> {
+pub async fn migrate(database: impl Into<Database>) -> anyhow::Result<Migrated> {
+    let database = database.into();
     // Two receivers that migrate at once wait for each other here: a lock inside a transaction works through a pooler.
-    let mut guard = connect(url).await?;
+    let mut guard = connect(&database).await?;
     let lock = guard.transaction().await?;
     lock.batch_execute("SELECT pg_advisory_xact_lock(hashtext('frostguard hub_sync migrations'))").await?;
 
-    let mut client = connect(url).await?;
+    let mut client = connect(&database).await?;
     let tables: i64 = client
         .query_typed_one(
             "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')",

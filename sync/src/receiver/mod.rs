@@ -14,6 +14,7 @@ pub mod clock;
 pub mod codes;
 pub mod config;
 mod copy;
+mod database_tls;
 pub mod db;
 mod dead_letters;
 mod down;
@@ -94,13 +95,13 @@ pub async fn run_with_clock(
         );
     }
     let tls = config.tls.as_ref().map(serve::acceptor).transpose()?;
-    let url = config.database()?;
-    let client = db::connect(url.expose()).await?;
+    let database = config.database()?;
+    let client = db::connect(&database).await?;
     db::check_catalogue(&client).await?;
     let key = keys::ReceiverKey::load(&client, clock.now_ms()).await?;
     drop(client);
     let app = Arc::new(App {
-        pool: db::pool(url.expose(), config.database_connections)?,
+        pool: db::pool(&database, config.database_connections)?,
         gate: admission::Gate::new(config.database_connections),
         budget: admission::Budget::default(),
         clock,

@@ -3,8 +3,8 @@
 use std::process::{Command, Output, Stdio};
 
 use frostguard_sync::api::ProblemKind;
-use frostguard_sync::receiver;
-use frostguard_sync::receiver::config::{Config, Secret, Tls};
+use frostguard_sync::receiver::config::{Config, Database, Secret, Tls};
+use frostguard_sync::receiver::{self, db};
 use tokio::net::TcpListener;
 
 use crate::support::{PgBouncer, Postgres, Running, Scratch, Signal, connect};
@@ -157,4 +157,47 @@ async fn it_speaks_tls_with_the_certificate_it_is_given() {
     assert!(strange.get(&url).send().await.is_err());
     drop((stop, trusting, strange));
     task.await.unwrap().unwrap();
+}
+
+/// Gives a running server a certificate, and no way in from 127.0.0.1 without TLS.
+async fn demand_tls(sql: &tokio_postgres::Client, certificate: &str, key: &str) {
+    for (file, pem) in [("server.crt", certificate), ("server.key", key)] {
+        let lines = format!("SELECT regexp_split_to_table('{}', E'\\n')", pem.trim());
+        let program = format!("cat > {file} && chmod 600 {file}");
+        sql.batch_execute(&format!("COPY ({lines}) TO PROGRAM '{program}'")).await.unwrap();
+    }
+    let rule = "hostssl all all all trust";
+    sql.batch_execute(&format!("COPY (SELECT '{rule}') TO PROGRAM 'cat > pg_hba.conf'")).await.unwrap();
+    sql.batch_execute("ALTER SYSTEM SET ssl = on").await.unwrap();
+    sql.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_speaks_tls_to_the_database_and_checks_its_certificate() {
+    let postgres = tokio::task::spawn_blocking(Postgres::start).await.unwrap();
+    let world = World::on(&postgres).await;
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    demand_tls(&world.sql, &made.cert.pem(), &made.signing_key.serialize_pem()).await;
+    let scratch = Scratch::new("dbtls");
+    let at = |host: &str, ca: &str| Database {
+        url: Secret::new(world.url.replace("127.0.0.1", host)),
+        ca: Some(scratch.write("ca.pem", ca)),
+    };
+    let good = at("localhost", &made.cert.pem());
+    crate::support::wait_for_async("the server to speak TLS", async || db::connect(&good).await.ok()).await;
+    assert!(db::connect(&world.url).await.is_err(), "without TLS there is no way in");
+    assert!(db::connect(&at("127.0.0.1", &made.cert.pem())).await.is_err(), "the name is checked");
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    assert!(db::connect(&at("localhost", &other.cert.pem())).await.is_err(), "the authority is checked");
+    let vague = format!("{}?sslmode=require", world.url);
+    assert!(db::connect(&vague).await.unwrap_err().to_string().contains("database_ca"));
+
+    let good = at("localhost", &made.cert.pem());
+    assert_eq!(receiver::migrate(&good).await.unwrap().hub_sync_applied, 0);
+    let config = Config { database_url: Some(good.url), database_ca: good.ca, ..Config::default() };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let task = tokio::spawn(receiver::run(config, listener, std::future::pending()));
+    assert_eq!(Receiver::elsewhere(&base).text("/readyz").await, "ready\n");
+    task.abort();
 }

@@ -107,6 +107,8 @@ async fn wait_for_end(
     let mut look = tokio::time::interval(Duration::from_millis(200));
     loop {
         tokio::select! {
+            // First: when the hub stops, its tasks end by the same signal, which is not early.
+            biased;
             () = source::stopped(&mut shutdown) => {
                 info!("stopping");
                 return stop_tasks(tasks).await;

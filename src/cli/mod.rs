@@ -54,6 +54,12 @@ enum Command {
     Sql(sql::Args),
     /// Decode one payload of a sensor.
     Decode(decode::DecodeArgs),
+    /// A simulated kitchen, a hub and a central in one terminal.
+    #[cfg(feature = "demo")]
+    Demo(crate::demo::DemoArgs),
+    /// Play simulated sensors into a serial port or a broker.
+    #[cfg(feature = "demo")]
+    Simulate(crate::demo::SimulateArgs),
 }
 
 /// Exit codes: 0 done, 1 failed, 2 wrong use of the command line (clap's own).
@@ -85,5 +91,9 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Config(command) => config::run(path.as_deref(), &command),
         Command::Sql(args) => sql::run(path.as_deref(), &args),
         Command::Decode(args) => decode::run(&args, &mut std::io::stdout().lock()),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => crate::demo::demo(&args),
+        #[cfg(feature = "demo")]
+        Command::Simulate(args) => crate::demo::simulate(&args),
     }
 }

@@ -22,7 +22,7 @@ pub use mqtt::{Publisher, options as mqtt_options};
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, connect};
 pub use process::{Running, Scratch, Signal};
-pub use programs::{hub_program, receiver_program};
+pub use programs::{demo_program, hub_program, receiver_program};
 pub use pty::Pty;
 pub use receiver::Receiver;
 

@@ -45,6 +45,19 @@ pub fn hub_program() -> PathBuf {
     )
 }
 
+/// The hub's binary with the demonstration in it.
+#[track_caller]
+pub fn demo_program() -> PathBuf {
+    let built = || option_env!("CARGO_BIN_EXE_frostguard-hub").map(PathBuf::from);
+    let path = from_variable("FROSTGUARD_HUB_DEMO").or_else(built);
+    found(
+        path,
+        "the demonstration",
+        "frostguard-hub",
+        "FROSTGUARD_HUB_DEMO to what `cargo build --features demo` makes",
+    )
+}
+
 fn from_variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

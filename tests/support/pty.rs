@@ -1,7 +1,7 @@
 //! A serial line without hardware: a pseudo-terminal whose far end has a path that stays the same when it is replugged.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,6 +40,11 @@ impl Pty {
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let plugged = self.plugged.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         plugged.near.write_all(bytes)
+    }
+
+    /// The module's end, to read what was written to the far one.
+    pub fn near(&mut self) -> &mut impl Read {
+        &mut self.plugged.as_mut().expect("the line is plugged").near
     }
 
     pub fn unplug(&mut self) {

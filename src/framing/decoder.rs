@@ -50,7 +50,7 @@ impl Decoder {
         }
     }
 
-    /// Nothing came for [`IDLE_MS`]: a message that was cut short is given up, and what came after its beginning is
+    /// Nothing came for [`super::IDLE_MS`]: a message that was cut short is given up, and what came after its beginning is
     /// searched. A line without its end stays: terminals and slow senders pause.
     pub fn idle(&mut self) {
         while self.step(Wait::No) {}

@@ -187,12 +187,18 @@ pub fn answer_without_hub(config: &Config, request: &Request) -> Result<Value> {
     if let Request::Enroll(_) = request {
         bail!("enrolling needs the running hub: start it by `frostguard-hub run` or systemctl");
     }
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new()?);
+    let clock = system_clock(config)?;
     let mode = if request.changes() { Mode::Change } else { Mode::Look };
     let mut core = Core::open(Settings::of(config, mode), clock, Counters::default(), system_random())?;
     let answer = core.request(request)?;
     core.close()?;
     Ok(answer)
+}
+
+/// The machine's clocks, as far as they are to be believed.
+pub fn system_clock(config: &Config) -> Result<Arc<dyn Clock>> {
+    let clock = SystemClock::new()?;
+    Ok(Arc::new(if config.clock.use_rtc { clock } else { clock.without_rtc() }))
 }
 
 /// The operating system's randomness.

@@ -1,14 +1,12 @@
 //! `run`: the hub as a service.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, LogFormat};
 use crate::control::socket;
 use crate::counters::Counters;
@@ -32,7 +30,7 @@ pub fn run(path: Option<&Path>) -> Result<()> {
         // systemd stops by SIGTERM, a terminal by SIGINT.
         let mut terminated = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
         let mut interrupted = signal(SignalKind::interrupt()).context("wait for SIGINT")?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new()?);
+        let clock = hub::system_clock(&config)?;
         let parts = Parts {
             control: Some(socket::bind(&config.control_socket())?),
             clock: clock.clone(),

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use tracing_subscriber::EnvFilter;
+
 use super::{Config, MqttSection, Secret, SerialSection};
 
 /// A name goes into counters, logs and `devices.port`.
@@ -47,6 +49,9 @@ pub fn check(config: &Config) -> Findings {
     config.mqtt.iter().for_each(|broker| mqtt(broker, &mut found));
     uplink(config, &mut found);
     rules(config, &mut found);
+    found.require(EnvFilter::try_new(&config.log.level).is_ok(), || {
+        format!("[log] level = {:?} must be error, warn, info, debug or a filter of them", config.log.level)
+    });
     found.prefer(!config.serial.is_empty() || !config.mqtt.is_empty(), || {
         "there is neither a [[serial]] nor an [[mqtt]] section: the hub hears no sensor".into()
     });

@@ -135,6 +135,7 @@ fn values_that_cannot_work_are_found() {
         &[],
     );
     check_findings(&format!("[store]\nwindow_ms = 0\n{port}"), &["window_ms"], &[]);
+    check_findings(&format!("[log]\nlevel = 'frostguard_hub=loud'\n{port}"), &["level"], &[]);
     check_findings(&format!("[rules]\nmissed_warning = 9\n{port}"), &["missed"], &[]);
     for (url, errors) in [
         ("https://central.example/base", &[][..]),

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::audit::event_types::{BOOT_PLACED, CLOCK_STEPPED, EventType};
 use crate::audit::{Actor, Entity, Payload};
-use crate::clock::Observation;
 use crate::clock::trust::ClockEvent;
 use crate::domain::{MonoMs, Stamp, UnixMs};
 use crate::rules::Event;
@@ -74,7 +73,7 @@ impl Core {
             return;
         }
         self.timers.observed = Some(now);
-        let events = self.trust.observe(Observation::of(self.clock.as_ref()));
+        let events = self.trust.look(self.clock.as_ref());
         self.take_clock_events(events);
     }
 

@@ -23,6 +23,8 @@ pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 const POOL_WAIT: Duration = Duration::from_secs(10);
 /// A database that does not answer the connect in this time counts as away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A database machine that died without a word is noticed by then, not after the hours TCP takes by itself.
+const DEAD_PEER_TIMEOUT: Duration = Duration::from_secs(30);
 /// One statement of the receiver at most (a 20,000-row batch takes a second or two).
 const STATEMENT_TIMEOUT_MS: u32 = 60_000;
 /// Connections beside those that apply batches: readiness, metrics, presence.
@@ -85,6 +87,7 @@ fn read(database: &Database) -> anyhow::Result<(tokio_postgres::Config, Option<D
             anyhow::anyhow!("read the database URL: give postgres://user:password@host/database")
         })?;
     config.connect_timeout(CONNECT_TIMEOUT);
+    config.tcp_user_timeout(DEAD_PEER_TIMEOUT).keepalives_idle(DEAD_PEER_TIMEOUT);
     if config.get_application_name().is_none() {
         config.application_name("frostguard-receiver");
     }

@@ -201,3 +201,39 @@ async fn a_database_that_is_away_costs_a_retry_and_nothing_else() {
     assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(receiver.text("/metrics").await.contains("frostguard_database_up 0\n"));
 }
+
+/// All at once, each until its batch is taken; what came besides success, and how often.
+async fn storm(base: &str, hubs: &[Hub], rows: u64) -> std::collections::BTreeMap<u16, usize> {
+    let url = format!("{base}/v1/batches");
+    let uploads = hubs.iter().map(async |hub| {
+        let client = http();
+        let body = wire::encode(&hub.readings(1, (1..=rows).map(reading).collect())).unwrap();
+        let mut refusals = Vec::new();
+        loop {
+            let request = client.post(&url).bearer_auth(&hub.token).body(body.clone());
+            let response = request.send().await.unwrap();
+            if response.status() == StatusCode::OK {
+                return refusals;
+            }
+            assert!(response.headers().contains_key(RETRY_AFTER), "{response:?}");
+            refusals.push(response.status().as_u16());
+            tokio::task::yield_now().await;
+        }
+    });
+    let mut all = std::collections::BTreeMap::new();
+    for status in futures_util::future::join_all(uploads).await.into_iter().flatten() {
+        *all.entry(status).or_default() += 1;
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_hubs_that_come_back_together_lose_nothing() {
+    const HUBS: usize = 300;
+    let world = World::new().await;
+    let receiver = world.receiver().await;
+    let hubs = world.hubs(HUBS).await;
+    let refusals = storm(&receiver.base, &hubs, 50).await;
+    assert!(refusals.keys().all(|status| *status == 503), "{refusals:?}");
+    assert_eq!(world.count("sensor_readings").await, 50 * HUBS as i64);
+}

@@ -1,5 +1,6 @@
 //! The program: its commands, TLS, a pooler in transaction mode.
 
+use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use frostguard_sync::api::ProblemKind;
@@ -19,6 +20,16 @@ fn program(database: &str, arguments: &[&str]) -> Command {
 fn run(database: &str, arguments: &[&str]) -> (bool, String, String) {
     let Output { status, stdout, stderr } = program(database, arguments).output().unwrap();
     (status.success(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// The same with a terminal on all three: what it showed.
+fn on_terminal(database: &str, arguments: &[&str], typed: &str) -> String {
+    let line = format!("'{}' {}", env!("CARGO_BIN_EXE_frostguard-receiver"), arguments.join(" "));
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).env("FROSTGUARD_DATABASE_URL", database);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
 }
 
 fn json(database: &str, arguments: &[&str]) -> serde_json::Value {
@@ -43,6 +54,14 @@ async fn an_administrator_finds_the_way() {
     let add = ["hub", "add", "--site", &site, "--name", "kitchen"];
     let (success, _, stderr) = run(&url, &add);
     assert!(!success && stderr.contains("no terminal to ask"), "{stderr}");
+    // On a terminal it shows what is stored, read both ways, and asks; an answer that is none is no guess.
+    let shown = on_terminal(&url, &add, "both\n");
+    for line in ["fridge: tenths \"0.0 to 5.0 °C\"   whole \"0.0 to 50.0 °C\"", "answer tenths or whole"] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    assert_eq!(world.count("hub_sync.organizations").await, 0);
+    let second = ["hub", "add", "--site", &site, "--name", "terrace"];
+    assert!(on_terminal(&url, &second, "tenths\n").contains("code "));
     let (success, _, stderr) = run(&url, &[&add[..], &["--threshold-scale", "fahrenheit"]].concat());
     assert!(!success && stderr.contains("tenths, whole"), "{stderr}");
     let wanted = ["--threshold-scale", "tenths", "--history-from", "2026-01-01", "--json"];

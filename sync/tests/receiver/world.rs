@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use frostguard_sync::api::{self, EnrolAnswer, EnrolRequest, Problem, ProblemKind, UploadAnswer};
-use frostguard_sync::ids::Epoch;
+use frostguard_sync::ids::{Epoch, sha256};
 use frostguard_sync::receiver::admin::{self, NewHub, ThresholdScale};
 use frostguard_sync::receiver::config::Secret;
 use frostguard_sync::receiver::{self, Config, ManualClock};
@@ -114,6 +114,22 @@ impl World {
         let answer: EnrolAnswer = receiver.enrol(&enrol_request(&added.code)).await.unwrap();
         assert_eq!(answer.hub_id, added.hub_id);
         Hub { id: answer.hub_id, token: answer.token, epoch: Epoch(*added.hub_id.as_bytes()), site }
+    }
+
+    /// Many hubs of one site, as if they had enrolled long ago.
+    pub async fn hubs(&self, count: usize) -> Vec<Hub> {
+        let first = self.add(self.ours).await;
+        let mut hubs = Vec::new();
+        for number in 0..count {
+            let id = Uuid::from_u128(0xB000_0000 + number as u128);
+            let token = format!("{number:064}");
+            let digest = sha256(&[token.as_bytes()]);
+            let insert = "INSERT INTO hub_sync.hubs (hub_id, site_id, organization_id, history_from, token_sha256) \
+                 SELECT $1, site_id, organization_id, history_from, $2 FROM hub_sync.hubs WHERE hub_id = $3";
+            self.sql.execute(insert, &[&id, &digest.as_slice(), &first.hub_id]).await.unwrap();
+            hubs.push(Hub { id, token, epoch: Epoch(*id.as_bytes()), site: self.ours });
+        }
+        hubs
     }
 
     pub async fn count(&self, table: &str) -> i64 {

@@ -32,6 +32,7 @@ mod rows;
 mod security;
 mod serve;
 mod snapshot;
+mod snapshot_tables;
 mod tables;
 
 use std::future::Future;

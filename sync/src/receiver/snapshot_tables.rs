@@ -1,0 +1,153 @@
+//! The tables and columns of a snapshot.
+
+use super::tables::Kind::{self, Bool, Enum, Int, Text, Time, Uuid};
+
+/// What goes down, parents before children: the columns central owns, without those that a hub's own uploads change
+/// (the hash of the snapshot must stand still meanwhile) and without what a hub does not need.
+pub static SNAPSHOT: &[(&str, &[(&str, Kind)])] = &[
+    (
+        "organizations",
+        &[
+            ("name", Text(0)),
+            ("slug", Text(0)),
+            ("timezone", Text(0)),
+            ("compliance_mode", Enum("compliance_mode")),
+            ("sensor_limit", Int),
+            ("created_at", Time),
+        ],
+    ),
+    (
+        "sites",
+        &[
+            ("organization_id", Uuid),
+            ("name", Text(0)),
+            ("address", Text(0)),
+            ("city", Text(0)),
+            ("state", Text(0)),
+            ("postal_code", Text(0)),
+            ("country", Text(0)),
+            ("timezone", Text(0)),
+            ("latitude", Text(0)),
+            ("longitude", Text(0)),
+            ("is_active", Bool),
+            ("created_at", Time),
+        ],
+    ),
+    (
+        "areas",
+        &[
+            ("site_id", Uuid),
+            ("name", Text(0)),
+            ("description", Text(0)),
+            ("sort_order", Int),
+            ("is_active", Bool),
+            ("created_at", Time),
+        ],
+    ),
+    (
+        "units",
+        &[
+            ("area_id", Uuid),
+            ("name", Text(0)),
+            ("unit_type", Enum("unit_type")),
+            ("temp_min", Int),
+            ("temp_max", Int),
+            ("temp_unit", Text(0)),
+            ("manual_monitoring_required", Bool),
+            ("manual_monitoring_interval", Int),
+            ("is_active", Bool),
+            ("sort_order", Int),
+            ("created_at", Time),
+        ],
+    ),
+    (
+        "profiles",
+        &[
+            ("user_id", Uuid),
+            ("organization_id", Uuid),
+            ("email", Text(0)),
+            ("full_name", Text(0)),
+            ("phone", Text(0)),
+            ("phone_verified", Bool),
+            ("push_enabled", Bool),
+            ("email_enabled", Bool),
+            ("sms_enabled", Bool),
+            ("created_at", Time),
+        ],
+    ),
+    (
+        "user_roles",
+        &[("user_id", Uuid), ("organization_id", Uuid), ("role", Enum("app_role")), ("created_at", Time)],
+    ),
+    (
+        "alert_rules",
+        &[
+            ("organization_id", Uuid),
+            ("site_id", Uuid),
+            ("unit_id", Uuid),
+            ("name", Text(0)),
+            ("temp_min", Int),
+            ("temp_max", Int),
+            ("delay_minutes", Int),
+            ("alert_type", Enum("alert_type")),
+            ("severity", Enum("alert_severity")),
+            ("is_enabled", Bool),
+            ("schedule", Text(0)),
+            ("created_at", Time),
+        ],
+    ),
+    (
+        "escalation_contacts",
+        &[
+            ("organization_id", Uuid),
+            ("profile_id", Uuid),
+            ("name", Text(0)),
+            ("phone", Text(0)),
+            ("email", Text(0)),
+            ("priority", Int),
+            ("is_active", Bool),
+            ("created_at", Time),
+        ],
+    ),
+    ("hubs", &[("site_id", Uuid), ("name", Text(0)), ("is_active", Bool), ("created_at", Time)]),
+    (
+        "devices",
+        &[
+            ("unit_id", Uuid),
+            ("hub_id", Uuid),
+            ("device_eui", Text(0)),
+            ("name", Text(0)),
+            ("device_type", Text(0)),
+            ("is_active", Bool),
+            ("created_at", Time),
+        ],
+    ),
+    (
+        "lora_sensors",
+        &[
+            ("device_id", Uuid),
+            ("app_eui", Text(0)),
+            ("dev_eui", Text(0)),
+            ("app_key", Text(0)),
+            ("join_eui", Text(0)),
+            ("network_server_id", Text(0)),
+            ("activation_type", Text(0)),
+            ("created_at", Time),
+        ],
+    ),
+    (
+        "calibration_records",
+        &[
+            ("device_id", Uuid),
+            ("calibrated_at", Time),
+            ("calibrated_by", Uuid),
+            ("temperature_offset", Int),
+            ("humidity_offset", Int),
+            ("reference_temperature", Int),
+            ("certificate_url", Text(0)),
+            ("notes", Text(0)),
+            ("expires_at", Time),
+            ("created_at", Time),
+        ],
+    ),
+];

@@ -12,10 +12,7 @@ use crate::clock::CertificateTime;
 
 /// A client that trusts the authorities of `ca_file` (PEM) and no others; without one, those of the system.
 pub fn client_config(ca_file: Option<&Path>, time: CertificateTime) -> Result<ClientConfig> {
-    let roots = match ca_file {
-        Some(path) => roots_of_file(path)?,
-        None => roots_of_system()?,
-    };
+    let roots = roots(ca_file)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_details(provider, Arc::new(time))
         .with_safe_default_protocol_versions()
@@ -23,6 +20,14 @@ pub fn client_config(ca_file: Option<&Path>, time: CertificateTime) -> Result<Cl
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(config)
+}
+
+/// The authorities of `ca_file`; without one, those of the system.
+pub fn roots(ca_file: Option<&Path>) -> Result<RootCertStore> {
+    match ca_file {
+        Some(path) => roots_of_file(path),
+        None => roots_of_system(),
+    }
 }
 
 fn roots_of_file(path: &Path) -> Result<RootCertStore> {

@@ -73,7 +73,8 @@ pub fn write(connection: &Connection, act: &Act, now: UnixMs) -> Result<()> {
         act.by.map(Uuid::into_bytes),
         now.0
     ])?;
-    Ok(())
+    // Central tells of it until the hub says the same.
+    rows::mark_dirty(connection, "alerts", act.alert)
 }
 
 /// Stores entries of central that the hub does not have and moves the cursor; returns those stored, and why others were

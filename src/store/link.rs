@@ -145,8 +145,8 @@ pub struct Enrolment<'a> {
     pub receiver_url: &'a str,
     pub receiver_key: [u8; 32],
     pub credential_digest: [u8; 32],
-    /// Pairs of a local unit's id or name and central's id, from a file; the others are matched by name and type.
-    pub unit_map: &'a [(String, Uuid)],
+    /// Pairs of a local unit's id or name and central's id or name, from a file; the others are matched by name and type.
+    pub unit_map: &'a [(String, String)],
 }
 
 #[derive(Debug, PartialEq)]
@@ -293,10 +293,11 @@ fn map_units(connection: &Connection, enrolment: &Enrolment<'_>) -> Result<Vec<(
         .collect();
     let (mut pairs, mut unmapped) = (Vec::new(), Vec::new());
     for unit in local_units(connection)? {
-        let is_this = |key: &str| key == unit.name || Uuid::parse_str(key).is_ok_and(|id| id == unit.id);
-        let named = enrolment.unit_map.iter().find(|(key, _)| is_this(key)).map(|(_, to)| *to);
+        let names =
+            |key: &str, id: Uuid, name: &str| key == name || Uuid::parse_str(key).is_ok_and(|key| key == id);
+        let named = enrolment.unit_map.iter().find(|(key, _)| names(key, unit.id, &unit.name));
         let found = match named {
-            Some(to) => central.iter().find(|(id, ..)| *id == to),
+            Some((_, to)) => central.iter().find(|(id, name, _)| names(to, *id, name)),
             None => central.iter().find(|(id, ..)| *id == unit.id).or_else(|| {
                 central.iter().find(|(_, name, kind)| *name == unit.name && *kind == unit.unit_type)
             }),

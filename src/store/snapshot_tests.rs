@@ -337,7 +337,7 @@ fn answer() -> EnrolAnswer {
 fn enrol(
     connection: &Connection,
     answer: &EnrolAnswer,
-    unit_map: &[(String, Uuid)],
+    unit_map: &[(String, String)],
 ) -> Result<Enrolled, EnrolError> {
     let enrolment = Enrolment {
         answer,
@@ -413,9 +413,9 @@ fn an_unmapped_unit_stops_the_enrolment() {
     let EnrolError::Unmapped { local, central: free } = &error else { panic!("{error}") };
     assert_eq!(local, &["\"Fridge 3\" (fridge)"]);
     assert!(free.len() == 1 && free[0].starts_with("\"Freezer X\" (fridge"), "{free:?}");
-    let map = [("Fridge 3".to_owned(), central(11))];
+    let map = [("Fridge 3".to_owned(), central(11).to_string())];
     assert!(matches!(enrol(&site(), &answer, &map), Err(EnrolError::Doubled(id)) if id == central(11)));
-    let map = [(unit_id(3).to_string(), central(13))];
+    let map = [(unit_id(3).to_string(), "Freezer X".to_owned())];
     let connection = site();
     enrol(&connection, &answer, &map).unwrap();
     assert_eq!(

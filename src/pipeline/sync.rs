@@ -4,7 +4,6 @@
 use anyhow::{Result, bail};
 use frostguard_sync::api::{Down, EnrolAnswer, RefusedRow, Snapshot};
 use frostguard_sync::wire::{BODY_BYTES_MAX, Lane, ROWS_MAX};
-use uuid::Uuid;
 
 use crate::audit::event_types::{
     ALERT_ACKNOWLEDGED, CALIBRATION_REFUSED, HUB_ENROLLED, LANE_CONFLICT, MANUAL_LOG, ROWS_REFUSED,
@@ -30,7 +29,8 @@ pub struct EnrolCommit {
     pub receiver_url: String,
     pub receiver_key: [u8; 32],
     pub credential_digest: [u8; 32],
-    pub unit_map: Vec<(String, Uuid)>,
+    /// Pairs of a local unit's id or name and central's id or name.
+    pub unit_map: Vec<(String, String)>,
 }
 
 impl Core {

@@ -41,6 +41,10 @@ const WAITS_FOR: [(&str, &str, &str); 5] = [
     ("pairing_sessions", "device_id", "devices"),
 ];
 
+/// Rows of a batch of state: the receiver checks and writes them one by one, in one transaction, while an alert may wait
+/// behind it.
+pub const ROWS_MAX: u32 = 2_000;
+
 /// Cuts and stores the next batch of lane 0, if the hub is enrolled, none is pending and something is dirty. Rows whose
 /// times are not placed wait. A row too large to travel at all is kept as refused.
 pub fn cut(connection: &Connection, limits: Limits, stamp: Stamp) -> Result<Option<StoredBatch>> {
@@ -49,7 +53,8 @@ pub fn cut(connection: &Connection, limits: Limits, stamp: Stamp) -> Result<Opti
         return Ok(None);
     }
     let header = batches::next_header(connection, link.hub_id, Lane::State)?;
-    let mut images = collect(connection, limits.rows)?;
+    let rows_max = limits.rows.min(ROWS_MAX);
+    let mut images = collect(connection, rows_max)?;
     while !images.is_empty() {
         let batch = Batch { header: header.clone(), body: Body::State(images) };
         let encoded = wire::encode(&batch);
@@ -63,7 +68,7 @@ pub fn cut(connection: &Connection, limits: Limits, stamp: Stamp) -> Result<Opti
         };
         if is_over && rows.len() == 1 {
             refuse(connection, &rows[0], stamp)?;
-            images = collect(connection, limits.rows)?;
+            images = collect(connection, rows_max)?;
         } else if is_over {
             rows.truncate(rows.len() / 2);
             images = rows;

@@ -21,7 +21,7 @@ use crate::config::Secret;
 use crate::tls;
 
 /// A body is 5 s of the link by its measured bandwidth, and may become slower meanwhile.
-const REQUEST_MAX: Duration = Duration::from_secs(60);
+const REQUEST_MAX: Duration = Duration::from_mins(1);
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// An answer: a snapshot of 1,000 units with their devices takes under 2 MiB.
 const ANSWER_BYTES_MAX: usize = 8 << 20;

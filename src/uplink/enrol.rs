@@ -28,7 +28,7 @@ pub struct Enrolment<'a> {
     pub state_dir: &'a Path,
     pub ca_file: Option<&'a Path>,
     pub certificate_time: CertificateTime,
-    pub random: &'a dyn SecureRandom,
+    pub random: &'a (dyn SecureRandom + Sync),
 }
 
 /// What the store is to commit: the arguments of `store::link::enrol`.

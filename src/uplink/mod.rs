@@ -32,7 +32,7 @@ use client::Client;
 use session::Session;
 
 /// After credentials that do not fit, or a store that does not answer.
-const PAUSE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_mins(1);
 /// The last try at shutdown, both lanes together.
 const LAST_TRY_MAX: Duration = Duration::from_secs(5);
 

@@ -18,7 +18,7 @@ use crate::store::snapshot::Outcome;
 /// An answer that took longer says too little about the present.
 const TIME_ROUND_MS_MAX: i64 = 10_000;
 /// Between two requests for the time while the clock is not trusted.
-const TIME_INTERVAL: Duration = Duration::from_secs(60);
+const TIME_INTERVAL: Duration = Duration::from_mins(1);
 
 impl<P: Port> Session<P> {
     /// Polls for ever: at least every `poll_interval`, and at once when an answer names another configuration.

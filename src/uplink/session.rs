@@ -127,7 +127,7 @@ impl<P: Port> Session<P> {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(error = format!("{error:#}"), "failed to cut a batch at the end")
+                    tracing::warn!(error = format!("{error:#}"), "failed to cut a batch at the end");
                 }
             }
         }

@@ -29,7 +29,7 @@ pub struct EnrolCommit {
     pub receiver_url: String,
     pub receiver_key: [u8; 32],
     pub credential_digest: [u8; 32],
-    /// Pairs of a local unit's id or name and central's id or name.
+    /// Pairs of a local unit and a central one, by name or id.
     pub unit_map: Vec<(String, String)>,
 }
 

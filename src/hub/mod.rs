@@ -1,6 +1,8 @@
 //! Wiring: the core, its sources, the control socket and the uplink, from start to a clean stop.
 
-use std::path::Path;
+mod port;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::clock::{CertificateTime, Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::control::{Request, socket};
 use crate::counters::Counters;
 use crate::frame::SourceEvent;
@@ -22,6 +24,7 @@ use crate::pipeline::{Core, Random};
 use crate::source::mqtt::Mqtt;
 use crate::source::serial::Serial;
 use crate::source::{self, Acks, EVENTS_QUEUED_MAX, Source, SourceContext};
+use crate::uplink::{self, Shown, Signals};
 
 /// From SIGTERM to the end: drain, last commit, last upload attempt, checkpoint.
 const STOP_MAX: Duration = Duration::from_secs(20);
@@ -43,8 +46,11 @@ pub async fn run(config: Config, parts: Parts) -> Result<()> {
     let Parts { control, clock, real_clock, counters, random, shutdown } = parts;
     let settings = Settings::of(&config, Mode::Service);
     let mut core = Core::open(settings, clock.clone(), counters.clone(), random)?;
-    let certificates = CertificateTime::new(real_clock, core.floor());
+    let certificates = CertificateTime::new(real_clock.clone(), core.floor());
     core.vouch_for(certificates.clone());
+    let (signals, shown) = (Arc::new(Signals::default()), Shown::default());
+    let woken = signals.clone();
+    core.on_urgent(Box::new(move || woken.wake_state()));
     let (frames_in, frames_out) = mpsc::channel(EVENTS_QUEUED_MAX);
     let (jobs_in, jobs_out) = mpsc::channel(JOBS_QUEUED_MAX);
     let handle = CoreHandle::new(jobs_in);
@@ -70,15 +76,27 @@ pub async fn run(config: Config, parts: Parts) -> Result<()> {
         .context("start the core thread")?;
 
     if let Some(listener) = control {
-        let handle = handle.clone();
+        let enroller = Enroller::new(&config, handle.clone(), certificates.clone(), signals.clone());
+        let (handle, shown) = (handle.clone(), shown.clone());
         let uid = own_uid()?;
         tasks.spawn(async move {
             socket::serve(listener, uid, move |request| {
-                let handle = handle.clone();
-                async move { answer(&handle, request).await }
+                let (handle, enroller, shown) = (handle.clone(), enroller.clone(), shown.clone());
+                async move { answer(&handle, &enroller, &shown, request).await }
             })
             .await?;
             Ok("control")
+        });
+    }
+
+    if config.uplink.enabled {
+        let options = uplink_options(&config, real_clock, certificates);
+        let (handle, stop) = (Arc::new(handle.clone()), shutdown.clone());
+        tasks.spawn(async move {
+            let mut stop = stop;
+            uplink::run(options, handle, signals, shown, async move { source::stopped(&mut stop).await })
+                .await?;
+            Ok("uplink")
         });
     }
 
@@ -178,14 +196,97 @@ fn spawn_sources(
     }
 }
 
-async fn answer(handle: &CoreHandle, request: Request) -> Result<Value> {
-    handle.call(move |core| core.request(&request)).await?
+async fn answer(handle: &CoreHandle, enroller: &Enroller, shown: &Shown, request: Request) -> Result<Value> {
+    match request {
+        Request::Enroll(request) => enroller.enrol(request).await,
+        request => {
+            let is_status = matches!(request, Request::Status);
+            let mut value = handle.call(move |core| core.request(&request)).await??;
+            if is_status {
+                value["sync"]["uplink"] = serde_json::to_value(shown.status())?;
+            }
+            Ok(value)
+        }
+    }
+}
+
+/// Uniform over u64, from the operating system.
+fn random_u64() -> u64 {
+    let mut bytes = [0; 8];
+    system_random()(&mut bytes);
+    u64::from_be_bytes(bytes)
+}
+
+fn uplink_options(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    certificate_time: CertificateTime,
+) -> uplink::Options {
+    uplink::Options {
+        state_dir: config.hub.state_dir.clone(),
+        ca_file: config.uplink.ca_file.clone(),
+        interval: Duration::from_secs(config.uplink.interval_s.into()),
+        poll: Duration::from_secs(config.uplink.poll_s.into()),
+        clock,
+        certificate_time,
+        random: Arc::new(random_u64),
+    }
+}
+
+/// Enrols this hub when a person asks for it.
+#[derive(Clone)]
+struct Enroller {
+    core: CoreHandle,
+    state_dir: PathBuf,
+    ca_file: Option<PathBuf>,
+    certificate_time: CertificateTime,
+    signals: Arc<Signals>,
+    /// One enrolment at a time.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Enroller {
+    fn new(
+        config: &Config,
+        core: CoreHandle,
+        certificate_time: CertificateTime,
+        signals: Arc<Signals>,
+    ) -> Self {
+        Self {
+            core,
+            state_dir: config.hub.state_dir.clone(),
+            ca_file: config.uplink.ca_file.clone(),
+            certificate_time,
+            signals,
+            turn: Arc::default(),
+        }
+    }
+
+    async fn enrol(&self, request: crate::control::Enroll) -> Result<Value> {
+        let _turn = self.turn.lock().await;
+        let random = ring::rand::SystemRandom::new();
+        let enrolment = uplink::Enrolment {
+            url: &request.url,
+            code: Secret::new(request.code),
+            unit_map: request.unit_map,
+            create_units: request.create_units,
+            replace: request.replace,
+            state_dir: &self.state_dir,
+            ca_file: self.ca_file.as_deref(),
+            certificate_time: self.certificate_time.clone(),
+            random: &random,
+        };
+        let enrolled = uplink::enrol(&self.core, enrolment).await?;
+        self.signals.wake_link();
+        let said = format!("enrolled with {}; {} rows took central ids", request.url, enrolled.ids.len());
+        Ok(serde_json::json!({ "said": said, "ids": enrolled.ids.len() }))
+    }
 }
 
 /// Answers a request from the database directly, for the time when no hub runs.
 pub fn answer_without_hub(config: &Config, request: &Request) -> Result<Value> {
-    if let Request::Enroll(_) = request {
-        bail!("enrolling needs the running hub: start it by `frostguard-hub run` or systemctl");
+    if let Request::Enroll(request) = request {
+        return enrol_without_hub(config, request);
     }
     let clock = system_clock(config)?;
     let mode = if request.changes() { Mode::Change } else { Mode::Look };
@@ -199,6 +300,30 @@ pub fn answer_without_hub(config: &Config, request: &Request) -> Result<Value> {
 pub fn system_clock(config: &Config) -> Result<Arc<dyn Clock>> {
     let clock = SystemClock::new()?;
     Ok(Arc::new(if config.clock.use_rtc { clock } else { clock.without_rtc() }))
+}
+
+/// Enrols while no hub runs: the core runs for as long as it takes.
+fn enrol_without_hub(config: &Config, request: &crate::control::Enroll) -> Result<Value> {
+    install_crypto();
+    let clock = system_clock(config)?;
+    let settings = Settings::of(config, Mode::Change);
+    let core = Core::open(settings, clock.clone(), Counters::default(), system_random())?;
+    let certificates = CertificateTime::new(clock, core.floor());
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    let (frames_in, frames_out) = mpsc::channel(EVENTS_QUEUED_MAX);
+    let (jobs_in, jobs_out) = mpsc::channel(JOBS_QUEUED_MAX);
+    let (stop, stops) = watch::channel(false);
+    drop(frames_in);
+    let thread = std::thread::spawn(move || drive(core, frames_out, jobs_out, Acks::default(), stops));
+    let enroller = Enroller::new(config, CoreHandle::new(jobs_in), certificates, Arc::default());
+    let answer = runtime.block_on(enroller.enrol(request.clone()));
+    // The thread holds the receiver until it ends.
+    let _ = stop.send(true);
+    match thread.join() {
+        Ok(closed) => closed.and(answer),
+        Err(_) => bail!("the core thread ended by a panic"),
+    }
 }
 
 /// The operating system's randomness.

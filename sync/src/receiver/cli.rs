@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::admin::{self, ListedHub, NewHub, ThresholdScale};
 use super::clock::{Clock, SystemClock};
-use super::config::Config;
+use super::config::{Config, EXAMPLE};
 use super::{civil, db, retry};
 
 /// Takes readings, alerts and audit from FrostGuard hubs into PostgreSQL, exactly once.
@@ -33,6 +33,9 @@ enum Command {
     Run,
     /// Create or update the schema hub_sync; the 22 central tables only in an empty database.
     Migrate(Json),
+    /// The configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Hubs and their enrolment.
     #[command(subcommand)]
     Hub(HubCommand),
@@ -46,6 +49,14 @@ struct Json {
     /// Answer in JSON.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Print every setting with its default, all commented out.
+    Print,
+    /// Read the configuration and say whether it can work.
+    Check,
 }
 
 #[derive(Subcommand)]
@@ -99,6 +110,9 @@ enum DeadLetters {
 
 /// Does what the command line says.
 pub async fn main(cli: Cli) -> anyhow::Result<()> {
+    if let Command::Config(ConfigCommand::Print) = cli.command {
+        return say_line(EXAMPLE);
+    }
     let config = match &cli.config {
         Some(path) => Config::load(path)?,
         None => Config::default(),
@@ -117,6 +131,10 @@ pub async fn main(cli: Cli) -> anyhow::Result<()> {
                     migrated.hub_sync_applied
                 )
             })
+        }
+        Command::Config(_) => {
+            config.database()?;
+            say_line("the configuration is good\n")
         }
         Command::Hub(command) => hub(&config, command, now_ms).await,
         Command::DeadLetters(command) => dead_letters(&config, command, now_ms).await,

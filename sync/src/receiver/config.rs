@@ -11,6 +11,9 @@ pub const DATABASE_URL_VARIABLE: &str = "FROSTGUARD_DATABASE_URL";
 /// The name of the systemd credential that holds the database URL.
 pub const DATABASE_URL_CREDENTIAL: &str = "database_url";
 
+/// Every setting with its default and what it is for; all commented out.
+pub const EXAMPLE: &str = include_str!("receiver.example.toml");
+
 /// `frostguard-receiver.toml`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -179,6 +182,27 @@ mod tests {
         ] {
             assert_eq!(Config::parse(text).is_ok(), good, "{text}");
         }
+    }
+
+    #[test]
+    fn the_example_names_every_setting_with_its_default() {
+        let plain = format!("{:?}", Config::parse(EXAMPLE).unwrap());
+        assert_eq!(plain, format!("{:?}", Config::default()));
+        // A line that is a setting begins with "# name = " or "# [".
+        let is_setting = |line: &str| line.starts_with('[') || line.split(' ').nth(1) == Some("=");
+        let open: String = EXAMPLE
+            .lines()
+            .filter_map(|line| line.strip_prefix("# ").filter(|line| is_setting(line)))
+            .map(|line| line.to_owned() + "\n")
+            .collect();
+        let open = Config::parse(&open).unwrap();
+        let all = format!("{open:?}");
+        assert!(!all.contains("None"), "{all}");
+        let Config { listen, behind_proxy, database_connections, clients_max, .. } = Config::default();
+        assert_eq!(
+            (open.listen, open.behind_proxy, open.database_connections, open.clients_max),
+            (listen, behind_proxy, database_connections, clients_max)
+        );
     }
 
     #[test]

@@ -149,7 +149,7 @@ async fn enrolment(
 ) -> Response {
     let answer = async {
         let (parts, body) = request.into_parts();
-        let address = caller(&app, peer.ip(), &parts.headers);
+        let address = caller(app.behind_proxy, peer.ip(), &parts.headers);
         let room = app.budget.take(Lane::Readings, content_length(&parts.headers))?;
         let request: EnrolRequest = read_json(body, enrol::BODY_BYTES_MAX).await?;
         drop(room);
@@ -244,12 +244,12 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
 }
 
 /// The address that tries of codes are counted by: behind a proxy what that proxy wrote; IPv6 by its network.
-fn caller(app: &App, peer: IpAddr, headers: &HeaderMap) -> String {
+fn caller(behind_proxy: bool, peer: IpAddr, headers: &HeaderMap) -> String {
     let forwarded = headers
         .get_all("x-forwarded-for")
         .iter()
         .next_back()
-        .filter(|_| app.behind_proxy)
+        .filter(|_| behind_proxy)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.rsplit(',').next())
         .and_then(|address| address.trim().parse::<IpAddr>().ok());
@@ -279,4 +279,32 @@ async fn read_json<T: DeserializeOwned>(body: Body, bytes_max: usize) -> Result<
     let bytes = read_body(body, bytes_max).await?;
     serde_json::from_slice(&bytes)
         .map_err(|error| Failure::bad_request(format!("the request is not what is expected: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(behind_proxy: bool, peer: &str, forwarded: &[&'static str], want: &str) {
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append("x-forwarded-for", HeaderValue::from_static(value));
+        }
+        assert_eq!(caller(behind_proxy, peer.parse().unwrap(), &headers), want);
+    }
+
+    #[test]
+    fn a_caller_cannot_choose_its_address() {
+        check(false, "192.0.2.1", &[], "192.0.2.1");
+        check(false, "192.0.2.1", &["198.51.100.9"], "192.0.2.1");
+        check(true, "10.0.0.1", &["198.51.100.9"], "198.51.100.9");
+        check(true, "10.0.0.1", &["1.2.3.4, 198.51.100.9"], "198.51.100.9");
+        check(true, "10.0.0.1", &["1.2.3.4", "5.6.7.8, 198.51.100.9"], "198.51.100.9");
+        check(true, "10.0.0.1", &["nonsense"], "10.0.0.1");
+        check(true, "10.0.0.1", &[], "10.0.0.1");
+        // A network of 2^64 addresses is one caller; an IPv4 address in IPv6 clothes is itself.
+        check(false, "2001:db8:1:2:3:4:5:6", &[], "2001:db8:1:2::/64");
+        check(false, "::ffff:192.0.2.1", &[], "192.0.2.1");
+    }
 }

@@ -102,6 +102,8 @@ async fn an_administrator_finds_the_way() {
     assert_eq!(json(&url, &["dead-letters", "retry", "--json"])["written"], 0);
     assert!(run(&url, &["hub", "revoke", hub]).0);
     assert_eq!(json(&url, &["hub", "list", "--json"])[0]["revoked"], true);
+    let example = scratch.write("example.toml", &run(&url, &["config", "print"]).1);
+    assert!(run(&url, &["--config", example.to_str().unwrap(), "config", "check"]).0);
     let (success, _, stderr) = run("postgres://u:hunter2@127.0.0.1:1/x", &["hub", "list"]);
     assert!(!success && !stderr.contains("hunter2"), "{stderr}");
 }

@@ -151,6 +151,11 @@ impl Duplicates {
         Judged { dedup: keys.stored, repeat }
     }
 
+    /// What is remembered so far, for `undo_after`.
+    pub fn mark(&self) -> usize {
+        self.added.len()
+    }
+
     /// The group is committed.
     pub fn keep(&mut self) {
         self.added.clear();
@@ -158,7 +163,13 @@ impl Duplicates {
 
     /// The group was not committed: its frames come again and are no repeats of themselves.
     pub fn undo(&mut self) {
-        while let Some(added) = self.added.pop() {
+        self.undo_after(0);
+    }
+
+    /// What was heard since `mark` is not kept: it comes again and is no repeat of itself.
+    pub fn undo_after(&mut self, mark: usize) {
+        while self.added.len() > mark {
+            let Some(added) = self.added.pop() else { return };
             match added {
                 Added::Counted(key) => self.counted.remove(key),
                 Added::Heard(key) => self.heard.remove(key),

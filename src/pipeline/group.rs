@@ -22,6 +22,8 @@ pub const GROUP_UNACKED_MAX: usize = 8;
 /// Writes kept in memory while the disk refuses them: 2 h of 64 sensors a minute with raw frames, about 5 MB. Beyond it
 /// what is heard is judged and sounded, and counted as not kept.
 pub const WRITES_MAX: usize = 16_384;
+/// Writes of every kind: doors that open and close and faulty probes go on while the disk refuses, for days of it.
+const ALL_WRITES_MAX: usize = 4 * WRITES_MAX;
 
 /// One thing to write, in the order it happened.
 #[derive(Debug, Clone)]
@@ -59,20 +61,33 @@ pub struct Group {
     pub opened: Option<MonoMs>,
     /// Something in it must not wait for the window: an alert, a person's entry, a source that waits.
     pub is_urgent: bool,
-    /// Writes that found the group full while the disk refused it.
+    /// Messages that found the group full while the disk refused it.
     pub overflow: u64,
+    /// The message at hand found it full: none of its readings and not its bytes are kept, so that it is stored wholly
+    /// when it comes again.
+    is_full: bool,
     /// Writes that the running commit covers.
     covered: usize,
 }
 
 impl Group {
+    /// A message comes. False: it will not be kept, though it is judged, and must not be acknowledged.
+    pub fn admit(&mut self, now: MonoMs) -> bool {
+        self.opened.get_or_insert(now);
+        self.frames += 1;
+        self.is_full = self.writes.len() >= WRITES_MAX;
+        self.overflow += u64::from(self.is_full);
+        !self.is_full
+    }
+
     pub fn push(&mut self, write: Write) {
-        if self.writes.len() >= WRITES_MAX {
-            // Decisions and inputs are few and matter most; readings and raw frames give way.
-            if matches!(write, Write::Log(_) | Write::Frame(_)) {
-                self.overflow += 1;
-                return;
-            }
+        // Decisions and inputs are few and matter most; readings and raw frames give way.
+        if self.is_full && matches!(write, Write::Log(_) | Write::Frame(_)) {
+            return;
+        }
+        if self.writes.len() >= ALL_WRITES_MAX {
+            self.overflow += 1;
+            return;
         }
         self.writes.push(write);
     }

@@ -1,7 +1,7 @@
 //! One frame to its readings, doors and faults: decode, identify, calibrate, judge. Nothing is written here; what must
 //! be written joins the open group.
 
-use crate::codec::{self, DoorState, Measurement, Quantity};
+use crate::codec::{self, DoorState, Fault, Measurement, Quantity};
 use crate::domain::{DeviceNo, MonoMs, Probe, Seq, Stamp, UnitNo};
 use crate::frame::{Frame, Payload};
 use crate::rules::{Event, ReadingEvent};
@@ -179,8 +179,11 @@ impl Core {
             let Quantity::Fault(fault) = measurement.quantity else { continue };
             let Some(unit) = self.registry.unit_of(device, measurement.probe) else { continue };
             self.counters.add("probe.faults", fault.as_str(), 1);
-            self.take_input(Event::Faulty { unit, device, probe: measurement.probe }, stamp);
-            taken += 1;
+            // The temperature beside a broken humidity is as good as ever.
+            if fault != Fault::Humidity {
+                self.take_input(Event::Faulty { unit, device, probe: measurement.probe }, stamp);
+                taken += 1;
+            }
         }
         taken
     }

@@ -99,7 +99,7 @@ impl Live {
         self.devices.iter().filter_map(|(&device, live)| Some((device, live.door?))).collect()
     }
 
-    /// A door as it was before a restart; how long it had lasted is not known.
+    /// A door as it was before a restart; `at` may lie before this boot.
     pub fn restore_door(&mut self, device: DeviceNo, is_open: bool, at: MonoMs) {
         self.devices.entry(device).or_default().door = Some((is_open, at));
     }

@@ -121,20 +121,22 @@ impl Core {
         let now = self.clock.mono();
         match event {
             SourceEvent::Frame(frame) => {
-                let overflow = self.group.overflow;
-                self.group.opened.get_or_insert(now);
-                self.group.frames += 1;
+                let heard_before = self.duplicates.mark();
+                let is_kept = self.group.admit(now);
                 self.take_frame(&frame);
-                self.keep_ack(frame.ack, overflow);
+                if !is_kept {
+                    // It will come again, and is no repeat then.
+                    self.duplicates.undo_after(heard_before);
+                }
+                self.keep_ack(frame.ack, is_kept);
             }
             SourceEvent::Refused { port, reason, bytes, at, ack } => {
-                let overflow = self.group.overflow;
-                self.group.opened.get_or_insert(now);
+                let is_kept = self.group.admit(now);
                 self.counters.add("frames.refused", &port, 1);
                 tracing::debug!(source.port = %port, "refused a message on {port}: {reason} ({} bytes)", bytes.len());
                 let at = self.not_before(at);
                 self.refuse(port, reason, bytes, at);
-                self.keep_ack(ack, overflow);
+                self.keep_ack(ack, is_kept);
             }
             SourceEvent::Up { port, .. } => self.source_changed(port, true, String::new(), now),
             SourceEvent::Down { port, reason, .. } => self.source_changed(port, false, reason, now),
@@ -147,9 +149,9 @@ impl Core {
         let now = self.clock.mono();
         self.observe_clock(now);
         if self.rules.next_deadline().is_some_and(|deadline| deadline <= self.tick_at(now)) {
-            let after = Seq(self.next_seq - 1);
+            // Stored, so that a restart knows what was decided without any other event, and until when it was watched.
             let at = self.not_before(now);
-            self.judge(&Event::Tick, at, after);
+            self.take_input(Event::Tick, Stamp { segment: self.segment, mono: at });
         }
         let acks = self.flush_if_due(now);
         self.keep_house(now);
@@ -164,9 +166,9 @@ impl Core {
         [window, deadline].into_iter().flatten().map(|at| at - now.0).fold(1_000, i64::min).max(0)
     }
 
-    fn keep_ack(&mut self, ack: Option<AckToken>, overflow_before: u64) {
+    fn keep_ack(&mut self, ack: Option<AckToken>, is_kept: bool) {
         // What did not fit into memory is not acknowledged: its broker sends it again.
-        if self.group.overflow == overflow_before {
+        if is_kept {
             self.group.acks.extend(ack);
         }
     }

@@ -36,7 +36,8 @@ struct Replayed {
     state: rules::State,
     tick_base: i64,
     last: Option<Stamp>,
-    doors: BTreeMap<DeviceNo, (bool, MonoMs)>,
+    /// The state of a door, and since when in judging time, which goes on over a restart.
+    doors: BTreeMap<DeviceNo, (bool, Tick)>,
 }
 
 impl Core {
@@ -73,7 +74,7 @@ impl Core {
             Gap::Known { ms } | Gap::AtLeast { ms } => ms,
         };
         let mut core = Core {
-            tick_base: replayed.state.tick().0 + gap_ms - seen.mono.0,
+            tick_base: replayed.watched_until().0 + gap_ms - seen.mono.0,
             duplicates: Duplicates::new(),
             live: Live::default(),
             times: Times::of_segments(&known),
@@ -104,11 +105,13 @@ impl Core {
         if is_first_row {
             core.note_epoch();
         }
-        core.take_clock_events(clock_events);
+        core.note_clock_events(clock_events);
         let stamp = core.stamp_now();
+        // Before any other input: nothing may fall due in the gap, in which nobody listened.
         if replayed.last.is_some() {
             core.take_input(Event::Started { gap }, stamp);
         }
+        core.tell_offset();
         core.configure()?;
         core.tell_facts()?;
         let fields = [
@@ -171,13 +174,13 @@ impl Core {
         self.group.push(Write::Event(Box::new(draft)));
     }
 
-    fn restore_live(&mut self, doors: &BTreeMap<DeviceNo, (bool, MonoMs)>) -> Result<()> {
+    fn restore_live(&mut self, doors: &BTreeMap<DeviceNo, (bool, Tick)>) -> Result<()> {
         for device in &self.registry.devices {
             self.live.note_device(device.no, device.battery, None, MonoMs(0));
             self.live.mark_device_written(device.no);
         }
-        for (&device, &(is_open, at)) in doors {
-            self.live.restore_door(device, is_open, at);
+        for (&device, &(is_open, since)) in doors {
+            self.live.restore_door(device, is_open, MonoMs(since.0 - self.tick_base));
         }
         for unit in self.rules.units() {
             if let Some(last) = unit.last_reading {
@@ -192,6 +195,13 @@ impl Core {
         let recent = frames::recent(self.store.connection(), wall, DUPLICATES_MS)?;
         self.duplicates.preload(recent.iter().map(|known| (known.dedup, Tick(now.0 - known.age_ms))));
         Ok(())
+    }
+}
+
+impl Replayed {
+    /// Judging time of the last thing that was written; what the rules saw last may lie before it.
+    fn watched_until(&self) -> Tick {
+        self.last.map_or(self.state.tick(), |last| Tick(last.mono.0 + self.tick_base).max(self.state.tick()))
     }
 }
 
@@ -228,7 +238,9 @@ fn replay(store: &Store) -> Result<Replayed> {
             Ok(saved) => {
                 out.state = saved.state;
                 out.tick_base = checkpoint.body.tick_base;
-                out.doors = saved.doors;
+                let since = |at: MonoMs| Tick(at.0 + checkpoint.body.tick_base);
+                out.doors =
+                    saved.doors.iter().map(|(&no, &(is_open, at))| (no, (is_open, since(at)))).collect();
                 out.last = Some(checkpoint.stamp);
                 (from_epoch, after) = (epoch.no, checkpoint.seq);
                 break;
@@ -265,10 +277,10 @@ fn replay_epoch(store: &Store, epoch: &EpochRow, after: Seq, out: &mut Replayed)
                 (input.event, row.stamp)
             }
         };
-        if let Event::Door { device, is_open, .. } = event {
-            out.doors.insert(device, (is_open, stamp.mono));
-        }
         let tick = Tick(stamp.mono.0 + out.tick_base).max(out.state.tick());
+        if let Event::Door { device, is_open, .. } = event {
+            out.doors.insert(device, (is_open, tick));
+        }
         let at = At { tick, epoch: epoch.epoch, after: Seq(row.seq().0 - 1) };
         rules::step(&mut out.state, &event, at, &mut decisions);
         decisions.clear();

@@ -79,6 +79,12 @@ impl Core {
 
     /// Takes what the clocks, or the receiver about them, said.
     pub(crate) fn take_clock_events(&mut self, events: Vec<ClockEvent>) {
+        self.note_clock_events(events);
+        self.tell_offset();
+    }
+
+    /// What the clocks said, as rows; the rules do not hear of it.
+    pub(super) fn note_clock_events(&mut self, events: Vec<ClockEvent>) {
         for event in events {
             let at = self.not_before(self.clock.mono());
             self.group.opened.get_or_insert(at);
@@ -115,7 +121,10 @@ impl Core {
                 }
             }
         }
-        // Schedules judge by wall time, so the rules hear of every change of it.
+    }
+
+    /// Schedules judge by wall time, so the rules hear of every change of it.
+    pub(super) fn tell_offset(&mut self) {
         let offset_ms = self.times.offset(self.segment).map(|offset| offset - self.tick_base);
         if self.told_offset != Some(Told(offset_ms)) {
             self.told_offset = Some(Told(offset_ms));

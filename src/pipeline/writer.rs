@@ -79,7 +79,8 @@ impl Core {
                 }
                 if self.group.overflow > 0 {
                     self.counters.add("store.not_kept", "", self.group.overflow);
-                    let reason = format!("{} frames were judged and could not be kept", self.group.overflow);
+                    let reason =
+                        format!("{} messages were judged and could not be kept", self.group.overflow);
                     self.note(STORAGE_FAILED, Entity::Hub, [("reason", reason.into())], now);
                 }
                 if let Some(wake) = self.on_urgent.as_ref().filter(|_| is_urgent) {

@@ -149,7 +149,7 @@ impl Core {
                 "the database is over its bound and nothing is left that may go: give it a larger disk"
             );
         }
-        self.flush().map(|_| ())
+        self.flush()
     }
 
     fn back_up(&mut self, now: MonoMs) -> Result<()> {

@@ -73,11 +73,15 @@ impl Core {
         let readings = self.take_temperatures(frame, device, &measurements, stamp);
         let faults = self.take_faults(device, &measurements, stamp);
         let doors = self.take_doors(device, &measurements, stamp);
-        let measures = measurements.iter().any(|m| matches!(m.quantity, Quantity::Temperature(_)));
+        let temperatures = || measurements.iter().filter(|m| matches!(m.quantity, Quantity::Temperature(_)));
+        let measures = temperatures().next().is_some();
+        let is_assigned = temperatures().any(|m| self.registry.unit_of(device, m.probe).is_some());
         let outcome = match (readings, faults, doors) {
             (1.., _, _) => Outcome::Reading,
             (0, 1.., _) => Outcome::Fault,
             (0, 0, 1..) => Outcome::Event,
+            // A temperature that no column can hold, or of a time that cannot be believed.
+            _ if is_assigned => Outcome::Fault,
             _ if measures => Outcome::Unassigned,
             _ => Outcome::Event,
         };

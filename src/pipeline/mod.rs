@@ -68,6 +68,8 @@ pub struct Core {
     duplicates: Duplicates,
     live: Live,
     group: Group,
+    /// Acknowledgements of what is committed, for the next tick to hand out: any request may commit.
+    releasable: Vec<AckToken>,
     /// The newest instant anything was judged at, which never goes back. Only judging moves it, so that a frame that
     /// waited for a commit keeps its own time.
     now: MonoMs,
@@ -153,9 +155,9 @@ impl Core {
             let at = self.not_before(now);
             self.take_input(Event::Tick, Stamp { segment: self.segment, mono: at });
         }
-        let acks = self.flush_if_due(now);
+        self.flush_if_due(now);
         self.keep_house(now);
-        acks
+        std::mem::take(&mut self.releasable)
     }
 
     /// How long the driver may sleep, in ms of this clock.
@@ -336,3 +338,6 @@ fn report(result: Result<()>, what: &str) {
         tracing::error!(%error, "failed to {what}: {error:#}");
     }
 }
+
+#[cfg(test)]
+mod tests;

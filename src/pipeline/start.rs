@@ -91,6 +91,7 @@ impl Core {
             random,
             counters,
             group: Group::default(),
+            releasable: Vec::new(),
             now: seen.mono,
             decisions: Vec::new(),
             sources: BTreeMap::new(),

@@ -9,7 +9,6 @@ use crate::audit::{self, Entity};
 use crate::clock::trust::ClockEvent;
 use crate::counters::Counters;
 use crate::domain::{DeviceNo, MonoMs, Seq, Stamp, UnitNo, UnixMs};
-use crate::frame::AckToken;
 use crate::rules::Tick;
 use crate::store::epochs::EpochRow;
 use crate::store::registry::Place;
@@ -40,22 +39,22 @@ pub struct Writer<'a> {
 }
 
 impl Core {
-    /// Commits the group if it must not wait any longer. Returns what may be acknowledged.
-    pub(super) fn flush_if_due(&mut self, now: MonoMs) -> Vec<AckToken> {
+    /// Commits the group if it must not wait any longer.
+    pub(super) fn flush_if_due(&mut self, now: MonoMs) {
         if self.failing.as_ref().is_some_and(|failing| now.0 - failing.tried.0 < RETRY_MS) {
-            return Vec::new();
+            return;
         }
-        if !self.group.is_due(now, self.settings.window_ms) {
-            return Vec::new();
+        if self.group.is_due(now, self.settings.window_ms) {
+            // A failure was told by `flush`; the group stands and is tried again.
+            let _ = self.flush();
         }
-        // A failure was told by `flush`; the group stands and is tried again.
-        self.flush().unwrap_or_default()
     }
 
-    /// Commits the open group. On failure the group stays as it is, nothing of it is acknowledged, and the error is told.
-    pub(crate) fn flush(&mut self) -> Result<Vec<AckToken>> {
+    /// Commits the open group; what it acknowledges leaves with the next tick. On failure the group stays as it is,
+    /// nothing of it is acknowledged, and the error is told.
+    pub(crate) fn flush(&mut self) -> Result<()> {
         if self.settings.mode == Mode::Look {
-            return Ok(Vec::new());
+            return Ok(());
         }
         // A step of the clock inside the window is found here at the latest.
         let now = self.clock.mono();
@@ -63,7 +62,7 @@ impl Core {
         self.observe_clock(now);
         if self.group.is_empty() {
             self.group = Group::default();
-            return Ok(Vec::new());
+            return Ok(());
         }
         let is_urgent = self.group.is_urgent;
         match self.commit() {
@@ -86,7 +85,8 @@ impl Core {
                 if let Some(wake) = self.on_urgent.as_ref().filter(|_| is_urgent) {
                     wake();
                 }
-                Ok(self.group.take_committed(now))
+                self.releasable.extend(self.group.take_committed(now));
+                Ok(())
             }
             Err(error) => {
                 self.failed(now, &error);

@@ -67,10 +67,11 @@ CREATE TABLE hub_assignments (
 CREATE UNIQUE INDEX hub_assignments_open_idx ON hub_assignments (device_no, probe) WHERE closed_segment IS NULL;
 
 -- The readings log: the one place a normal frame writes. temperature and humidity in hundredths; tag packs
--- scale (bit 0: 1 = F), late (bit 1), source (bits 2-5), probe (bits 6-).
+-- scale (bit 0: 1 = F), late (bit 1), source (bits 2-5), probe (bits 6-). A rowid table: appending fills its pages, where
+-- those of one without rowid split in halves. An epoch's numbers go on where the former epoch's ended.
 CREATE TABLE hub_log (
+    seq INTEGER NOT NULL PRIMARY KEY,
     epoch_no INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
     unit_no INTEGER NOT NULL,
     device_no INTEGER NOT NULL,
     tag INTEGER NOT NULL,
@@ -81,28 +82,20 @@ CREATE TABLE hub_log (
     segment INTEGER NOT NULL,
     mono_ms INTEGER NOT NULL,
     -- The reading's own time (network server, GNSS, inside the frame); NULL: the hub's, at reception.
-    own_ms INTEGER,
-    PRIMARY KEY (epoch_no, seq)
-) STRICT, WITHOUT ROWID;
+    own_ms INTEGER
+) STRICT;
 
--- Settled hours, clustered by unit and time. received_at = recorded_ms + lag_ms; the segment a row was received in is the
--- last one that began at or before its (epoch_no, seq).
+-- Settled hours (Unix ms / 3,600,000): the readings of a unit in one, packed (src/store/packed.rs; fg_unpack gives them as
+-- JSON). The segment a row was received in is the last one that began at or before its seq.
 CREATE TABLE hub_history (
+    hour INTEGER NOT NULL,
     unit_no INTEGER NOT NULL,
-    recorded_ms INTEGER NOT NULL,
     epoch_no INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
-    device_no INTEGER NOT NULL,
-    tag INTEGER NOT NULL,
-    temperature INTEGER NOT NULL,
-    humidity INTEGER,
-    battery INTEGER,
-    rssi INTEGER,
-    lag_ms INTEGER NOT NULL,
-    PRIMARY KEY (unit_no, recorded_ms, epoch_no, seq)
+    body BLOB NOT NULL,
+    PRIMARY KEY (hour, unit_no, epoch_no)
 ) STRICT, WITHOUT ROWID;
 
--- One row per hour (Unix ms / 3,600,000), unit and epoch in history: finds the rows of an interval of seq, and the oldest.
+-- One row for each of history, small enough to be searched: finds the rows of an interval of seq, and the oldest.
 CREATE TABLE hub_hours (
     hour INTEGER NOT NULL,
     unit_no INTEGER NOT NULL,
@@ -281,9 +274,9 @@ FROM (
     FROM hub_log JOIN hub_boots AS b USING (segment)
     UNION ALL
     SELECT
-        epoch_no, seq, unit_no, device_no, tag, temperature, humidity, battery, rssi,
-        recorded_ms AS recorded_at, recorded_ms + lag_ms AS received_at
-    FROM hub_history
+        h.epoch_no, j.value ->> 2, h.unit_no, j.value ->> 3, j.value ->> 4, j.value ->> 5, j.value ->> 6,
+        j.value ->> 7, j.value ->> 8, j.value ->> 0, (j.value ->> 0) + (j.value ->> 1)
+    FROM hub_history AS h, json_each(fg_unpack(h.hour, h.body)) AS j
 ) AS r
 JOIN hub_epochs AS e ON e.no = r.epoch_no
 JOIN hub_units AS u ON u.no = r.unit_no

@@ -246,7 +246,7 @@ fn close_last(connection: &Connection) -> Result<()> {
 fn last_stamps(connection: &Connection) -> Result<Vec<Stamp>> {
     let mut stamps = Vec::new();
     for sql in [
-        "SELECT segment, mono_ms FROM hub_log ORDER BY epoch_no DESC, seq DESC LIMIT 1",
+        "SELECT segment, mono_ms FROM hub_log ORDER BY seq DESC LIMIT 1",
         "SELECT segment, mono_ms FROM hub_inputs ORDER BY epoch_no DESC, seq DESC LIMIT 1",
         "SELECT segment, mono_ms FROM hub_frames ORDER BY no DESC LIMIT 1",
     ] {

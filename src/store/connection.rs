@@ -7,6 +7,8 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::Result;
+use super::history::HOUR_MS;
+use super::packed;
 use crate::domain::{Epoch, Scale, Source, convert};
 
 /// Bytes of a page: an erase block holds many, and larger pages write more for each group.
@@ -45,7 +47,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection> {
 
 /// Registers the functions that the view `sensor_readings` calls: `fg_reading_id(epoch, seq, recorded_ms)` is the
 /// reading's UUID as 16 bytes, `fg_convert(hundredths, is_f, 'C' | 'F')` the value in another scale,
-/// `fg_source(number)` the source's name.
+/// `fg_unpack(hour, body)` an hour of history as a JSON array of its rows, `fg_source(number)` the source's name.
 pub fn register_functions(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("fg_reading_id", 3, flags, |context| {
@@ -57,6 +59,11 @@ pub fn register_functions(connection: &Connection) -> rusqlite::Result<()> {
         let stored = if context.get::<i64>(1)? == 1 { Scale::F } else { Scale::C };
         let shown = Scale::parse(context.get_raw(2).as_str()?).unwrap_or(stored);
         Ok(convert(context.get(0)?, stored, shown))
+    })?;
+    connection.create_scalar_function("fg_unpack", 2, flags, |context| {
+        let (hour, body): (i64, Vec<u8>) = (context.get(0)?, context.get(1)?);
+        packed::to_json(hour.saturating_mul(HOUR_MS), &body)
+            .map_err(|error| rusqlite::Error::UserFunctionError(Box::new(error)))
     })?;
     connection.create_scalar_function("fg_source", 1, flags, |context| {
         let number = u8::try_from(context.get::<i64>(0)?).ok();

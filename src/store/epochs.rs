@@ -37,7 +37,8 @@ pub fn all(connection: &Connection) -> Result<Vec<EpochRow>> {
 }
 
 /// Begins a new epoch that names the former one and its last audit hash. The lanes begin anew at 1, since batches are
-/// numbered per epoch; what cut batches held is unsent again.
+/// numbered per epoch; what cut batches held is unsent again. Its counter goes on where the former one's ended: the log's
+/// key is the number alone.
 pub fn begin_new(
     connection: &Connection,
     reason: &str,
@@ -49,9 +50,13 @@ pub fn begin_new(
         Some(former) => super::audit::head(connection, former.no)?.map(|head| head.hash),
         None => None,
     };
+    let first = match &former {
+        Some(former) => next_seq(connection, former.no)?,
+        None => Seq(1),
+    };
     let mut epoch = [0u8; 16];
     random(&mut epoch);
-    insert(connection, Epoch(epoch), reason, former.map(|row| row.epoch), former_head)
+    insert(connection, Epoch(epoch), reason, former.map(|row| row.epoch), former_head, first)
 }
 
 pub(super) fn insert(
@@ -60,10 +65,11 @@ pub(super) fn insert(
     reason: &str,
     former_epoch: Option<Epoch>,
     former_head: Option<String>,
+    first: Seq,
 ) -> Result<EpochRow> {
     connection.execute(
-        "INSERT INTO hub_epochs (epoch, reason, former_epoch, former_head) VALUES (?1, ?2, ?3, ?4)",
-        params![epoch.0, reason, former_epoch.map(|epoch| epoch.0), former_head],
+        "INSERT INTO hub_epochs (epoch, reason, former_epoch, former_head, next_seq) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![epoch.0, reason, former_epoch.map(|epoch| epoch.0), former_head, first.0 as i64],
     )?;
     let no = connection.last_insert_rowid() as u32;
     connection.execute("DELETE FROM hub_batches", [])?;

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use super::error::{Result, StoreError};
 
@@ -20,6 +22,11 @@ const MARKER: &str = "hub.db.suspect";
 const BALLAST: &str = "ballast";
 /// A file that is not finished: whatever bears this ending at start is removed.
 const UNFINISHED: &str = "unfinished";
+
+/// A program that the former holder was just starting holds the lock too, until it has replaced itself: half a second is
+/// long for that.
+const LOCK_TRIES: u32 = 10;
+const LOCK_WAIT: Duration = Duration::from_millis(50);
 
 const BALLAST_CHUNK: usize = 1 << 16;
 
@@ -69,11 +76,14 @@ impl Layout {
             .mode(0o600)
             .open(&path)
             .map_err(|error| StoreError::io(&path, error))?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(fs::TryLockError::WouldBlock) => Err(StoreError::Locked { path: self.database() }),
-            Err(fs::TryLockError::Error(error)) => Err(StoreError::io(&path, error)),
+        for _ in 0..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(fs::TryLockError::WouldBlock) => thread::sleep(LOCK_WAIT),
+                Err(fs::TryLockError::Error(error)) => return Err(StoreError::io(&path, error)),
+            }
         }
+        Err(StoreError::Locked { path: self.database() })
     }
 
     /// Removes what a crash left half made.

@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::boots::{self, Segment};
 use super::error::Result;
+use super::history::{self, HOUR_MS, HistoryRow, HourKey};
 use super::log::{self, LogRow};
-use super::{history, history::HistoryRow};
 use crate::domain::{MonoMs, Seq, Temperature, UnitNo, UnixMs};
 
 /// Rows of the log looked at for the latest reading: 8 h of 64 sensors a minute, what the log holds when all is well.
@@ -40,7 +40,7 @@ pub fn of_units(connection: &Connection) -> Result<Vec<Shown>> {
     let segments = boots::all(connection)?;
     let mut found = BTreeMap::new();
     let sql = "SELECT epoch_no, seq, unit_no, device_no, tag, temperature, humidity, battery, rssi, segment, mono_ms,
-        own_ms FROM hub_log ORDER BY epoch_no DESC, seq DESC";
+        own_ms FROM hub_log ORDER BY seq DESC";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([])?;
     let mut looked_at = 0;
@@ -53,13 +53,8 @@ pub fn of_units(connection: &Connection) -> Result<Vec<Shown>> {
             found.insert(row.unit.0, show(row, &segments));
         }
     }
-    let sql = "SELECT unit_no, recorded_ms, epoch_no, seq, device_no, tag, temperature, humidity, battery, rssi, lag_ms
-        FROM hub_history WHERE unit_no = ?1 AND tag & 2 = 0 ORDER BY recorded_ms DESC LIMIT 1";
-    let mut statement = connection.prepare_cached(sql)?;
     for unit_no in wanted {
-        let row: Option<HistoryRow> =
-            statement.query_row([unit_no], |row| history::read(row, &segments)).optional()?;
-        if let Some(row) = row {
+        if let Some(row) = newest_of_history(connection, unit_no, &segments)? {
             found.insert(unit_no, Shown { log: row.log, recorded: row.recorded, is_placed: true });
         }
     }
@@ -68,24 +63,28 @@ pub fn of_units(connection: &Connection) -> Result<Vec<Shown>> {
 
 /// Readings of a unit with `from <= recorded < to`, in order of time.
 pub fn chart(connection: &Connection, unit: UnitNo, from: UnixMs, to: UnixMs) -> Result<Vec<Point>> {
-    let sql = "SELECT recorded_ms, tag, temperature, humidity FROM hub_history
-        WHERE unit_no = ?1 AND recorded_ms >= ?2 AND recorded_ms < ?3 ORDER BY recorded_ms";
+    let sql = "SELECT hour, epoch_no FROM hub_hours WHERE hour = ?1 AND unit_no = ?2";
+    let mut points = Vec::new();
     let mut statement = connection.prepare_cached(sql)?;
-    let mut points = statement
-        .query_map(params![unit.0, from.0, to.0], |row| {
-            Ok(Point {
-                recorded: UnixMs(row.get(0)?),
+    // Hour by hour, since the key begins with it: seeks instead of a look at every unit's.
+    for hour in from.0.div_euclid(HOUR_MS)..=(to.0 - 1).div_euclid(HOUR_MS) {
+        for key in statement.query_map(params![hour, unit.0], |row| {
+            Ok(HourKey { hour: row.get(0)?, unit_no: unit.0, epoch_no: row.get(1)? })
+        })? {
+            let rows = history::read_hour(connection, key?)?.into_iter();
+            points.extend(rows.filter(|row| (from.0..to.0).contains(&row.recorded_ms)).map(|row| Point {
+                recorded: UnixMs(row.recorded_ms),
                 temperature: Temperature {
-                    hundredths: row.get(2)?,
-                    scale: log::Tag::unpack(row.get(1)?).scale,
+                    hundredths: row.temperature as i32,
+                    scale: log::Tag::unpack(row.tag).scale,
                 },
-                humidity: row.get(3)?,
-            })
-        })?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
+                humidity: row.humidity.map(|it| it as i32),
+            }));
+        }
+    }
     let segments = boots::all(connection)?;
     let sql = "SELECT epoch_no, seq, unit_no, device_no, tag, temperature, humidity, battery, rssi, segment, mono_ms,
-        own_ms FROM hub_log WHERE (epoch_no, seq) >= (?1, ?2) AND unit_no = ?3";
+        own_ms FROM hub_log WHERE seq >= ?1 AND unit_no = ?2";
     let mut statement = connection.prepare_cached(sql)?;
     // Segments that ended before hold nothing of it; the last one still goes on.
     let ended = segments
@@ -93,8 +92,8 @@ pub fn chart(connection: &Connection, unit: UnitNo, from: UnixMs, to: UnixMs) ->
         .take_while(|segment| segment.is_placed() && segment.wall(segment.boot.last_mono) < from)
         .count();
     let first = segments.get(ended.min(segments.len().saturating_sub(1)));
-    let (epoch_no, seq) = first.map_or((0, Seq(0)), |segment| (segment.first_epoch_no, segment.first_seq));
-    for row in statement.query_map(params![epoch_no, seq.0 as i64, unit.0], log::read)? {
+    let seq = first.map_or(Seq(0), |segment| segment.first_seq);
+    for row in statement.query_map(params![seq.0 as i64, unit.0], log::read)? {
         let shown = show(row?, &segments);
         if shown.recorded >= from && shown.recorded < to {
             points.push(Point {
@@ -106,6 +105,34 @@ pub fn chart(connection: &Connection, unit: UnitNo, from: UnixMs, to: UnixMs) ->
     }
     points.sort_by_key(|point| point.recorded);
     Ok(points)
+}
+
+/// The newest reading of a unit that the log no longer holds. `units.last_reading_at` says where to look for it, so that a
+/// unit silent for a year costs no search; without it, from the end.
+fn newest_of_history(
+    connection: &Connection,
+    unit_no: u32,
+    segments: &[Segment],
+) -> Result<Option<HistoryRow>> {
+    let last: Option<i64> = connection
+        .prepare_cached("SELECT last_reading_at FROM units JOIN hub_units ON unit_id = id WHERE no = ?1")?
+        .query_row([unit_no], |row| row.get(0))
+        .optional()?
+        .flatten();
+    for until in last.map(|last| last.div_euclid(HOUR_MS)).into_iter().chain([i64::MAX]) {
+        let sql = "SELECT hour, epoch_no FROM hub_hours WHERE hour <= ?1 AND unit_no = ?2
+            ORDER BY hour DESC, epoch_no DESC";
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut hours = statement.query(params![until, unit_no])?;
+        while let Some(hour) = hours.next()? {
+            let key = HourKey { hour: hour.get(0)?, unit_no, epoch_no: hour.get(1)? };
+            let rows = history::read_hour(connection, key)?;
+            if let Some(row) = rows.iter().rfind(|row| row.tag & 2 == 0) {
+                return Ok(Some(history::history_row(key, row, segments)));
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn show(log: LogRow, segments: &[Segment]) -> Shown {

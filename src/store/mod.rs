@@ -24,6 +24,7 @@ pub mod log;
 pub mod meta;
 pub mod migrate;
 mod open;
+pub mod packed;
 pub mod prune;
 pub mod readings;
 mod recover;

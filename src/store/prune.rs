@@ -1,15 +1,16 @@
 //! The bound of the database's size (invariant 4): oldest acknowledged readings go first; then the oldest hour of
 //! unacknowledged ones is replaced by a summary a unit, which the caller writes into the audit chain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::error::Result;
-use super::history::{self, HOUR_MS};
+use super::history::{self, HOUR_MS, HourKey};
+use super::packed::Row;
 use super::writer::Store;
-use super::{boots, epochs, files, frames, log};
-use crate::domain::{Seq, Temperature, UnitNo, UnixMs};
+use super::{boots, epochs, files, frames, log, sent};
+use crate::domain::{Temperature, UnitNo, UnixMs};
 
 /// The most a database takes, unless configured: a quarter of a 16 GB card. A migration's copy and a backup fit beside it.
 pub const BYTES_MAX: u64 = 4 << 30;
@@ -20,7 +21,7 @@ const KEPT_HOURS: i64 = 2 * 365 * 24;
 /// Unit-hours deleted in one transaction: about 15,000 readings at one a minute.
 const HOURS_A_STEP: u32 = 256;
 /// What a reading takes at rest (measured by benches/store.rs), to judge how many must go.
-const ROW_BYTES: u64 = 34;
+const ROW_BYTES: u64 = 10;
 /// Transactions of one call: the writer is needed for readings.
 const STEPS_MAX: u32 = 16;
 /// Raw frames take at most this share of the bound, so that they never displace readings.
@@ -111,29 +112,26 @@ pub fn bytes_used(connection: &Connection) -> Result<u64> {
 /// Deletes the oldest acknowledged unit-hours before `before_hour`, about `rows_wanted` readings; returns how many. What lies before the bound of
 /// the history that goes up counts as acknowledged.
 fn delete_acknowledged(connection: &Connection, before_hour: i64, rows_wanted: u64) -> Result<u64> {
-    let sql = "SELECT hour, unit_no, epoch_no FROM hub_hours AS h WHERE hour < ?1 AND (
+    let sql = "SELECT hour, unit_no, epoch_no, rows FROM hub_hours AS h WHERE hour < ?1 AND (
             EXISTS (SELECT 1 FROM hub_sent AS s
                     WHERE s.epoch_no = h.epoch_no AND s.seq_lo <= h.seq_lo AND s.seq_hi >= h.seq_hi)
             OR (hour + 1) * 3600000 <= (SELECT history_from_ms FROM hub_link))
         ORDER BY hour LIMIT ?2";
     let mut statement = connection.prepare_cached(sql)?;
-    let hours: Vec<(i64, u32, u32)> = statement
-        .query_map(params![before_hour, HOURS_A_STEP], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+    let hours: Vec<(HourKey, u64)> = statement
+        .query_map(params![before_hour, HOURS_A_STEP], |row| {
+            let key = HourKey { hour: row.get(0)?, unit_no: row.get(1)?, epoch_no: row.get(2)? };
+            Ok((key, row.get::<_, i64>(3)? as u64))
+        })?
         .collect::<rusqlite::Result<_>>()?;
-    keep_counters(connection, &hours.iter().map(|hour| hour.2).collect::<Vec<_>>())?;
+    keep_counters(connection, hours.iter().map(|(key, _)| key.epoch_no))?;
     let mut deleted = 0;
-    for (hour, unit_no, epoch_no) in hours {
+    for (key, rows) in hours {
         if deleted >= rows_wanted {
             break;
         }
-        deleted += connection
-            .prepare_cached(
-                "DELETE FROM hub_history WHERE unit_no = ?1 AND recorded_ms >= ?2 AND recorded_ms < ?3 AND epoch_no = ?4",
-            )?
-            .execute(params![unit_no, hour * HOUR_MS, (hour + 1) * HOUR_MS, epoch_no])? as u64;
-        connection
-            .prepare_cached("DELETE FROM hub_hours WHERE hour = ?1 AND unit_no = ?2 AND epoch_no = ?3")?
-            .execute(params![hour, unit_no, epoch_no])?;
+        history::write_hour(connection, key, Vec::new())?;
+        deleted += rows;
     }
     Ok(deleted)
 }
@@ -158,43 +156,65 @@ fn replace_oldest(connection: &Connection) -> Result<(u64, Vec<Summary>)> {
     }
 }
 
+/// The oldest hour with a row that may go.
 fn oldest_history_hour(connection: &Connection) -> Result<Option<i64>> {
-    let sql = format!(
-        "SELECT hour FROM hub_hours AS h WHERE EXISTS (
-            SELECT 1 FROM hub_history AS r WHERE r.unit_no = h.unit_no AND r.recorded_ms >= h.hour * 3600000
-                AND r.recorded_ms < (h.hour + 1) * 3600000 AND r.epoch_no = h.epoch_no AND NOT {IS_CUT})
-         ORDER BY hour LIMIT 1"
-    );
-    Ok(connection.prepare_cached(&sql)?.query_row([], |row| row.get(0)).optional()?)
+    let cut = cut_intervals(connection)?;
+    let sql = "SELECT hour, unit_no, epoch_no, seq_lo, seq_hi FROM hub_hours ORDER BY hour";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut hours = statement.query([])?;
+    while let Some(hour) = hours.next()? {
+        let key = HourKey { hour: hour.get(0)?, unit_no: hour.get(1)?, epoch_no: hour.get(2)? };
+        let (lo, hi): (i64, i64) = (hour.get(3)?, hour.get(4)?);
+        let touches =
+            |interval: &(u32, i64, i64)| interval.0 == key.epoch_no && interval.1 <= hi && interval.2 >= lo;
+        if !cut.iter().any(touches) {
+            return Ok(Some(key.hour));
+        }
+        if history::read_hour(connection, key)?.iter().any(|row| !is_in(&cut, key.epoch_no, row.seq)) {
+            return Ok(Some(key.hour));
+        }
+    }
+    Ok(None)
 }
 
 fn replace_history(connection: &Connection, hour: i64) -> Result<(u64, Vec<Summary>)> {
-    let units: Vec<(u32, u32)> = connection
+    let cut = cut_intervals(connection)?;
+    let keys: Vec<HourKey> = connection
         .prepare_cached("SELECT unit_no, epoch_no FROM hub_hours WHERE hour = ?1")?
-        .query_map([hour], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map([hour], |row| Ok(HourKey { hour, unit_no: row.get(0)?, epoch_no: row.get(1)? }))?
         .collect::<rusqlite::Result<_>>()?;
-    keep_counters(connection, &units.iter().map(|unit| unit.1).collect::<Vec<_>>())?;
-    let (from, to) = (hour * HOUR_MS, (hour + 1) * HOUR_MS);
+    keep_counters(connection, keys.iter().map(|key| key.epoch_no))?;
     let mut sums = BTreeMap::new();
     let mut deleted = 0;
-    for (unit_no, epoch_no) in units {
-        let scope =
-            "r.unit_no = ?1 AND r.recorded_ms >= ?2 AND r.recorded_ms < ?3 AND r.epoch_no = ?4".to_owned();
-        let sql = format!(
-            "SELECT r.tag, r.temperature, r.recorded_ms FROM hub_history AS r
-             WHERE {scope} AND NOT {IS_CUT} AND NOT {IS_SENT}"
-        );
-        let mut statement = connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![unit_no, from, to, epoch_no])?;
-        while let Some(row) = rows.next()? {
-            add(&mut sums, unit_no, row.get(0)?, row.get(1)?, row.get(2)?);
+    for key in keys {
+        let sent: Vec<(u32, i64, i64)> = sent::intervals(connection, key.epoch_no)?
+            .into_iter()
+            .map(|(lo, hi)| (key.epoch_no, lo.0 as i64, hi.0 as i64))
+            .collect();
+        let (kept, gone): (Vec<Row>, Vec<Row>) = history::read_hour(connection, key)?
+            .into_iter()
+            .partition(|row| is_in(&cut, key.epoch_no, row.seq));
+        for row in gone.iter().filter(|row| !is_in(&sent, key.epoch_no, row.seq)) {
+            add(&mut sums, key.unit_no, row.tag, row.temperature as i32, row.recorded_ms);
         }
-        deleted += connection
-            .prepare_cached(&format!("DELETE FROM hub_history AS r WHERE {scope} AND NOT {IS_CUT}"))?
-            .execute(params![unit_no, from, to, epoch_no])? as u64;
-        history::recount(connection, hour, unit_no, epoch_no)?;
+        deleted += gone.len() as u64;
+        history::write_hour(connection, key, kept)?;
     }
     Ok((deleted, summaries(sums, false)))
+}
+
+/// Intervals (epoch number, first, last) of the batches that were cut and are not acknowledged.
+fn cut_intervals(connection: &Connection) -> Result<Vec<(u32, i64, i64)>> {
+    let sql = "SELECT row_epoch_no, seq_lo, seq_hi FROM hub_batches WHERE row_epoch_no IS NOT NULL";
+    let mut statement = connection.prepare_cached(sql)?;
+    let intervals = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(intervals)
+}
+
+fn is_in(intervals: &[(u32, i64, i64)], epoch_no: u32, seq: i64) -> bool {
+    intervals.iter().any(|interval| interval.0 == epoch_no && (interval.1..=interval.2).contains(&seq))
 }
 
 /// The oldest hour of the log: of one segment, which need not be placed.
@@ -212,7 +232,7 @@ struct LogHour {
 
 fn oldest_log_hour(connection: &Connection) -> Result<Option<LogHour>> {
     let sql = format!(
-        "SELECT epoch_no, seq, segment, mono_ms FROM hub_log AS r WHERE NOT {IS_CUT} ORDER BY epoch_no, seq LIMIT 1"
+        "SELECT epoch_no, seq, segment, mono_ms FROM hub_log AS r WHERE NOT {IS_CUT} ORDER BY seq LIMIT 1"
     );
     let first: Option<(u32, i64, u32, i64)> = connection
         .prepare_cached(&sql)?
@@ -242,7 +262,7 @@ fn oldest_log_hour(connection: &Connection) -> Result<Option<LogHour>> {
 }
 
 fn replace_log(connection: &Connection, hour: &LogHour) -> Result<(u64, Vec<Summary>)> {
-    keep_counters(connection, &[hour.epoch_no])?;
+    keep_counters(connection, [hour.epoch_no])?;
     let scope = "r.epoch_no = ?1 AND r.seq >= ?2 AND r.seq < ?3 AND r.segment = ?4 AND r.mono_ms < ?5";
     let interval = params![hour.epoch_no, hour.first, hour.end, hour.segment, hour.end_mono_ms];
     let mut sums = BTreeMap::new();
@@ -306,12 +326,9 @@ fn summaries(sums: BTreeMap<u32, Sum>, is_provisional: bool) -> Vec<Summary> {
 }
 
 /// The rows that hold an epoch's largest numbers may be among those that go: the counter must not begin again.
-fn keep_counters(connection: &Connection, epoch_nos: &[u32]) -> Result<()> {
-    let mut epoch_nos = epoch_nos.to_vec();
-    epoch_nos.sort_unstable();
-    epoch_nos.dedup();
-    for epoch_no in epoch_nos {
-        let next: Seq = epochs::next_seq(connection, epoch_no)?;
+fn keep_counters(connection: &Connection, epoch_nos: impl IntoIterator<Item = u32>) -> Result<()> {
+    for epoch_no in epoch_nos.into_iter().collect::<BTreeSet<u32>>() {
+        let next = epochs::next_seq(connection, epoch_no)?;
         epochs::save_next_seq(connection, epoch_no, next)?;
     }
     Ok(())

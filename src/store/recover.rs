@@ -13,7 +13,7 @@ use super::files::{self, Layout};
 use super::migrate::{self, Migrations};
 use super::open::Recovery;
 use super::{backup, epochs};
-use crate::domain::Epoch;
+use crate::domain::{Epoch, Seq};
 
 /// Up to this size every page is looked at, at every start; above, the tables that are not readings: a start may not take
 /// minutes. Damage in readings shows when they are read.
@@ -190,7 +190,7 @@ fn make_new(
     let connection = migrate::create(&path, migrations)?;
     let mut epoch = [0u8; 16];
     random(&mut epoch);
-    epochs::insert(&connection, Epoch(epoch), reason, former, None)?;
+    epochs::insert(&connection, Epoch(epoch), reason, former, None, Seq(1))?;
     connection.close().map_err(|(_, error)| StoreError::from(error))?;
     files::publish(&path, &layout.database())
 }

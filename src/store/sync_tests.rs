@@ -325,8 +325,8 @@ fn rows_of_an_earlier_epoch_keep_their_name() {
     let connection = enrolled_site();
     add_readings(&connection, 1, 1, 1..=5);
     epochs::begin_new(&connection, "restored", &mut |bytes| bytes.fill(8)).unwrap();
-    add_segment(&connection, 2, 2, 1, Some(START));
-    add_readings(&connection, 2, 2, 1..=5);
+    add_segment(&connection, 2, 2, 6, Some(START));
+    add_readings(&connection, 2, 2, 6..=10);
     let (first, readings) = cut(&connection, LIMITS).unwrap();
     let Batch { header, .. } = wire::decode(&first.body).unwrap();
     assert_eq!((header.epoch.0, readings.epoch.0), ([8; 16], [8; 16]));

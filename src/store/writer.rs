@@ -30,7 +30,7 @@ pub struct Store {
     meter: Arc<WalMeter>,
     audit_head: audit::Head,
     /// Where the next step of moving begins.
-    pub(super) moving: Option<(u32, Seq)>,
+    pub(super) moving: Option<Seq>,
     /// Dropped last, so that no other process writes before the connection is closed.
     _lock: File,
 }

@@ -210,7 +210,11 @@ fn a_view_that_carries_less_is_told() {
             "device_id BLOB NOT NULL UNIQUE",
             "hub_devices.device_id",
         ),
-        ("lag_ms INTEGER NOT NULL", "lag_ms INTEGER", "hub_history.lag_ms"),
+        (
+            "epoch_no INTEGER NOT NULL,\n    body BLOB NOT NULL,\n    PRIMARY KEY (hour",
+            "epoch_no INTEGER NOT NULL,\n    body BLOB,\n    PRIMARY KEY (hour",
+            "hub_history.body",
+        ),
     ];
     for (from, to, name) in cases {
         assert_eq!(sql.matches(from).count(), 1, "this change must apply once: {from}");

@@ -16,19 +16,10 @@ const VIEW: &str = "sensor_readings";
 const NOT_NULL_CARRIERS: &[(&str, &[&str])] = &[
     (
         "id",
-        &["hub_epochs.epoch", "hub_log.epoch_no", "hub_log.seq", "hub_history.epoch_no", "hub_history.seq"],
+        &["hub_epochs.epoch", "hub_log.epoch_no", "hub_log.seq", "hub_history.epoch_no", "hub_history.body"],
     ),
     ("unit_id", &["hub_units.unit_id", "hub_log.unit_no", "hub_history.unit_no"]),
-    (
-        "temperature",
-        &[
-            "hub_log.temperature",
-            "hub_log.tag",
-            "hub_history.temperature",
-            "hub_history.tag",
-            "units.temp_unit",
-        ],
-    ),
+    ("temperature", &["hub_log.temperature", "hub_log.tag", "hub_history.body", "units.temp_unit"]),
     (
         "recorded_at",
         &[
@@ -36,10 +27,10 @@ const NOT_NULL_CARRIERS: &[(&str, &[&str])] = &[
             "hub_log.mono_ms",
             "hub_boots.floor_ms",
             "hub_boots.first_mono_ms",
-            "hub_history.recorded_ms",
+            "hub_history.body",
         ],
     ),
-    ("received_at", &["hub_log.segment", "hub_log.mono_ms", "hub_history.recorded_ms", "hub_history.lag_ms"]),
+    ("received_at", &["hub_log.segment", "hub_log.mono_ms", "hub_history.body"]),
 ];
 
 /// What stands for each foreign key of `sensor_readings`: a column under the view and what it references. No delete rule:

@@ -84,6 +84,19 @@ pub fn minutely(first_seq: u64, units: u32, segment: u32, minutes: std::ops::Ran
         .collect()
 }
 
+/// Numbers of the readings of epoch 1 in history, rising.
+pub fn in_history(store: &Store) -> Vec<u64> {
+    let rows = history::rows(store.connection(), 1, Seq(1), Seq(1_000_000)).unwrap();
+    let mut numbers: Vec<u64> = rows.iter().map(|row| row.log.seq.0).collect();
+    numbers.sort_unstable();
+    assert_eq!(count(store, "SELECT coalesce(sum(rows), 0) FROM hub_hours"), numbers.len() as i64);
+    assert_eq!(
+        count(store, "SELECT count(*) FROM hub_hours"),
+        count(store, "SELECT count(*) FROM hub_history")
+    );
+    numbers
+}
+
 pub fn count(store: &Store, sql: &str) -> i64 {
     store.connection().query_row(sql, [], |row| row.get(0)).unwrap()
 }

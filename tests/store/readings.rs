@@ -134,7 +134,7 @@ fn the_view_shows_log_and_history_in_the_central_shape() {
         .unwrap();
     let counts: (i64, i64) = store
         .connection()
-        .query_row("SELECT (SELECT count(*) FROM hub_log), (SELECT count(*) FROM hub_history)", [], |row| {
+        .query_row("SELECT (SELECT count(*) FROM hub_log), (SELECT sum(rows) FROM hub_hours)", [], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
         .unwrap();

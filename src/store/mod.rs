@@ -45,8 +45,14 @@ pub use open::{OpenOptions, OpenReport, Recovery};
 pub use writer::Store;
 
 #[cfg(test)]
+mod down_tests;
+#[cfg(test)]
+mod link_tests;
+#[cfg(test)]
 mod snapshot_tests;
 #[cfg(test)]
-mod sync_tests;
+mod state_tests;
+#[cfg(test)]
+pub(crate) mod sync_tests;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -33,6 +33,9 @@ pub fn cut(connection: &Connection, limits: Limits) -> Result<Option<StoredBatch
     for _ in 0..WINDOWS_MAX {
         let Some(span) = next_span(connection, &segments)? else { return Ok(None) };
         let Some((interval, rows)) = look(connection, &segments, span, limits.rows)? else { continue };
+        if interval.lo > interval.hi {
+            return Ok(None);
+        }
         let rows: Vec<Placed> = rows.into_iter().filter(|row| row.recorded >= link.history_from).collect();
         if rows.is_empty() {
             sent::add(connection, interval)?;
@@ -165,18 +168,26 @@ fn look(
         (lo, Seq(hi.0.min(first.0.saturating_add(width))))
     };
     let mut rows = Vec::new();
+    // A row that was received in a segment that is not placed, whatever number it has, ends the interval before it.
+    let mut unplaced = Vec::new();
     for log in log::rows(connection, epoch_no, lo, hi)? {
         let segment = segments.iter().find(|segment| segment.no == log.stamp.segment);
-        let segment = segment.filter(|segment| segment.is_placed()).ok_or_else(|| StoreError::Value {
-            table: "hub_log",
-            detail: format!("reading {} of epoch {epoch_no} is outside its segment", log.seq.0),
-        })?;
+        let Some(segment) = segment.filter(|segment| segment.is_placed()) else {
+            unplaced.push(log.seq);
+            continue;
+        };
         let received = segment.wall(log.stamp.mono);
         rows.push(Placed { log, recorded: log.own_time.unwrap_or(received), received });
     }
     let old = history::rows(connection, epoch_no, lo, hi)?.into_iter();
     rows.extend(old.map(|row| Placed { log: row.log, recorded: row.recorded, received: row.received }));
     rows.sort_unstable_by_key(|row| row.log.seq);
+    let (lo, hi) = match (unplaced.first(), unplaced.last()) {
+        (Some(_), Some(last)) if is_newest => (Seq(last.0 + 1), hi),
+        (Some(first), _) => (lo, Seq(first.0 - 1)),
+        _ => (lo, hi),
+    };
+    rows.retain(|row| (lo..=hi).contains(&row.log.seq));
     Ok(Some((Interval { epoch_no, lo, hi }, rows)))
 }
 

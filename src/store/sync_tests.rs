@@ -310,6 +310,20 @@ fn an_untrusted_present_does_not_hold_up_the_past() {
 }
 
 #[test]
+fn a_row_of_an_open_segment_never_goes_whatever_its_number() {
+    let connection = enrolled_site();
+    add_segment(&connection, 2, 1, 100, None);
+    add_readings(&connection, 1, 1, 1..=10);
+    add_readings(&connection, 1, 2, [11]);
+    add_readings(&connection, 1, 1, 12..=20);
+    assert_eq!(pass(&connection, LIMITS).unwrap().0, (12..=20).collect::<Vec<_>>());
+    let (seqs, interval) =
+        pass(&connection, LIMITS).unwrap_or((Vec::new(), Interval { epoch_no: 1, lo: Seq(1), hi: Seq(0) }));
+    assert!(!seqs.contains(&11) && interval.hi < Seq(11), "{seqs:?}");
+    assert!(!sent::intervals(&connection, 1).unwrap().iter().any(|(lo, hi)| (*lo..=*hi).contains(&Seq(11))));
+}
+
+#[test]
 fn what_is_before_the_history_bound_counts_as_acknowledged() {
     let connection = enrolled_site();
     add_readings(&connection, 1, 1, 1..=300);

@@ -1,6 +1,7 @@
 //! Two lanes to one receiver. Each sends the batch that waits, as long as there is one; no request of readings begins
 //! while one of state is under way or ready; a lane of state in back-off holds nothing up.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +43,9 @@ pub(super) struct Session<P> {
     /// Lane 0 is under way or has something to send.
     is_state_busy: watch::Sender<bool>,
     rewound: Mutex<Option<MonoMs>>,
+    /// New epochs begun. An answer to a batch of the epoch before says nothing about the batches of this one, which have
+    /// the same numbers.
+    rewinds: AtomicU64,
 }
 
 /// Tries of a body before the link counts as too slow for it and its rows go in smaller ones.
@@ -83,6 +87,7 @@ impl<P: Port> Session<P> {
             // Until lane 0 has looked.
             is_state_busy: watch::Sender::new(true),
             rewound: Mutex::new(None),
+            rewinds: AtomicU64::new(0),
         }
     }
 
@@ -163,8 +168,13 @@ impl<P: Port> Session<P> {
             Lane::Readings => None,
         };
         let began = self.clock.mono();
+        let rewinds = self.rewinds.load(Ordering::SeqCst);
         let answer = self.client.upload(lane, batch.body.clone(), cursor.as_deref()).await;
         let elapsed = Duration::from_millis((self.clock.mono().0 - began.0).max(0) as u64);
+        if self.rewinds.load(Ordering::SeqCst) != rewinds {
+            // The other lane's answer took this batch back meanwhile.
+            return Ok(None);
+        }
         match judge(batch.seq, &answer) {
             Verdict::Done(answer) => {
                 self.done(batch, *answer, elapsed).await?;
@@ -178,6 +188,7 @@ impl<P: Port> Session<P> {
                     "{reason}: beginning a new epoch"
                 );
                 self.shown.failed(Some(lane), reason);
+                self.rewinds.fetch_add(1, Ordering::SeqCst);
                 self.port.rewind(reason).await?;
                 return Ok(None);
             }

@@ -157,7 +157,12 @@ async fn a_central_that_forgot_gets_everything_that_was_cut_under_a_new_epoch() 
     let running = start(&peer, busy_site(), |_| {});
     running.desk.until_all_sent().await;
     peer.look(peer::Central::forget);
-    running.desk.on(|tx| add_readings(tx, 1, 1, 201..=230));
+    running.desk.on(|tx| {
+        add_readings(tx, 1, 1, 201..=230);
+        rows::mark_dirty(tx, "units", unit_id(1)).unwrap();
+    });
+    running.signals.wake_state();
+    running.signals.wake_readings();
     running.desk.until_all_sent().await;
     assert_eq!(running.desk.on(epochs::current).unwrap().epoch.0, [9; 16]);
     peer.look(|central| assert_eq!(central.readings.len(), 230));

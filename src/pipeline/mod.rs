@@ -303,8 +303,14 @@ impl Core {
         self.segment
     }
 
-    pub(crate) fn committed(&self) -> u64 {
+    /// Groups committed since the start.
+    pub fn committed(&self) -> u64 {
         self.committed
+    }
+
+    /// Bytes written to the database's WAL since the start.
+    pub fn wal_bytes_written(&self) -> u64 {
+        self.store.wal_bytes_written()
     }
 
     pub(crate) fn failing(&self) -> Option<&Failing> {

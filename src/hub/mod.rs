@@ -125,13 +125,13 @@ async fn wait_for_end(
     let mut look = tokio::time::interval(Duration::from_millis(200));
     loop {
         tokio::select! {
-            // First: when the hub stops, its tasks end by the same signal, which is not early.
-            biased;
             () = source::stopped(&mut shutdown) => {
                 info!("stopping");
                 return stop_tasks(tasks).await;
             }
             Some(ended) = tasks.join_next() => match ended {
+                // Tasks end by the same signal, and one may be heard of before it.
+                Ok(Ok(_)) if *shutdown.borrow() => {}
                 Ok(Ok(name)) => bail!("task {name} ended early"),
                 Ok(Err(error)) => return Err(error.context("a task failed")),
                 Err(error) => bail!("a task ended by a panic: {error}"),

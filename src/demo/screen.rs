@@ -167,3 +167,54 @@ fn yellow(text: &str) -> String {
 fn green(text: &str) -> String {
     format!("\x1b[32m{text}\x1b[0m")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// Without colours.
+    fn plain(text: &str) -> String {
+        let mut out = String::new();
+        let mut pieces = text.split('\x1b');
+        out.push_str(pieces.next().unwrap_or_default());
+        pieces.for_each(|piece| out.push_str(piece.split_once('m').map_or("", |(_, rest)| rest)));
+        out
+    }
+
+    #[test]
+    fn shows_units_alerts_and_both_ends() {
+        let status = json!({
+            "clock": { "time": "2026-11-23 10:00:00" },
+            "units": [
+                { "name": "Fish fridge", "last": "5.1 °C", "status": "excursion", "limits": "0.0 to 5.0 °C" },
+                { "name": "Blast chiller", "last": null, "status": "ok", "limits": "-5.0 to 5.0 °C" },
+            ],
+            "alerts": [{ "unit": "Fish fridge", "severity": "warning", "type": "alarm_active", "message": null }],
+            "readings": { "stored": 12 },
+            "sync": { "unsent_readings": 4, "dirty_rows": 1 },
+        });
+        let counts = CentralCounts { readings: 8, alerts: 0, audit: 3 };
+        let text = page(&Page {
+            minute: 2,
+            minutes: 60,
+            fast: 60,
+            status: &status,
+            central: Some(counts),
+            is_link_open: false,
+            bytes_up: 900,
+            has_keys: true,
+        });
+        let want = "FrostGuard minute 2 of 60, 60 times as fast   2026-11-23 10:00:00\n\n\
+            Fish fridge           5.1 °C  excursion              0.0 to 5.0 °C\n\
+            Blast chiller              -  ok                     -5.0 to 5.0 °C\n\n\
+            warning   Fish fridge       alarm_active\n\n\
+            hub       12 readings, 4 of them and 1 changed rows not sent yet\n\
+            internet  CUT, 900 bytes went up\n\
+            central   8 readings, 0 alerts, 3 audit rows in PostgreSQL\n\n\
+            c cuts and restores the internet, q ends\n";
+        assert_eq!(plain(&text), want);
+        assert!(redraw(&text, 14).starts_with("\x1b[14A\r"));
+        assert_eq!(redraw(&text, 0).matches("\r\n").count(), text.lines().count());
+    }
+}

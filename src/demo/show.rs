@@ -74,15 +74,15 @@ pub fn demo(args: &DemoArgs) -> Result<()> {
 
 async fn show(args: &DemoArgs, folder: &Path) -> Result<()> {
     let minutes = args.minutes.unwrap_or(MINUTES_MAX);
+    let real: Arc<dyn Clock> = Arc::new(SystemClock::new()?);
+    let clock = Arc::new(ScaledClock::catching_up(real.clone(), args.fast, i64::from(minutes) * 60_000));
     let mut beyond = tokio::select! {
-        started = Beyond::start(folder) => started?,
+        started = Beyond::start(folder, clock.clone()) => started?,
         stopped = until_told_to_stop() => return stopped,
     };
     if beyond.is_none() {
         say(HOW_TO_GET)?;
     }
-    let real: Arc<dyn Clock> = Arc::new(SystemClock::new()?);
-    let clock = Arc::new(ScaledClock::catching_up(real.clone(), args.fast, i64::from(minutes) * 60_000));
     let url = beyond.as_ref().map(Beyond::url);
     let (mut stage, line) = Stage::set(folder, clock.clone(), real, url.as_deref()).await?;
     if let (Some(beyond), Some(url)) = (&mut beyond, &url) {

@@ -149,8 +149,8 @@ pub struct Beyond {
 
 impl Beyond {
     /// None: PostgreSQL is not installed.
-    pub async fn start(folder: &Path) -> Result<Option<Self>> {
-        let Some(central) = Central::start(folder).await? else { return Ok(None) };
+    pub async fn start(folder: &Path, clock: Arc<dyn Clock>) -> Result<Option<Self>> {
+        let Some(central) = Central::start(folder, clock).await? else { return Ok(None) };
         let link = Link::start(central.address()).await?;
         Ok(Some(Self { central, link }))
     }
@@ -166,7 +166,7 @@ fn configuration(state: &Path, socket: &Path, port: &Path, receiver: Option<&str
         "[hub]\nname = \"Demonstration\"\norganization = \"FrostGuard demonstration\"\nsite = \"Kitchen that never was\"\n\
          state_dir = \"{}\"\n\
          [[serial]]\nname = \"radio\"\npath = \"{}\"\npreset = \"reyax\"\n\
-         [uplink]\nenabled = {}\n{url}interval_s = 1\npoll_s = 10\n\
+         [uplink]\nenabled = {}\n{url}interval_s = 5\npoll_s = 10\n\
          [control]\nsocket = \"{}\"\n",
         state.display(),
         port.display(),

@@ -3,5 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod central;
+mod demo;
 mod simulate;
 mod starters;
+mod whole_way;

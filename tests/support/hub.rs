@@ -1,6 +1,7 @@
 //! A hub process with a state directory and a control socket of its own.
 
 use std::io::Write as _;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Output, Stdio};
 
@@ -42,9 +43,9 @@ impl Hub {
         let mut command = self.program();
         command.arg("run");
         let mut process = Running::start("frostguard-hub", &mut command, &self.scratch.join("log"));
-        process.wait_until("the hub to answer", || {
-            self.try_command(&["status", "--json"], "").status.success().then_some(())
-        });
+        // Not by a command: where no hub answers it would take the database itself, and the hub would find it taken.
+        let socket = self.scratch.join("hub.sock");
+        process.wait_until("the hub to listen", || UnixStream::connect(&socket).ok());
         self.process = Some(process);
     }
 

@@ -63,12 +63,15 @@ impl Running {
     /// Starts `command` with its output going to `log` (appended, so that restarts keep the earlier story).
     #[track_caller]
     pub fn start(name: &str, command: &mut Command, log: &Path) -> Self {
-        let out = File::options().create(true).append(true).open(log).expect("open the log of a process");
-        let err = out.try_clone().expect("share the log");
+        let out = append_to(log);
+        Self::start_with(name, command.stdin(Stdio::null()).stdout(out), log)
+    }
+
+    /// The same with an input and output of the caller's; errors go to `log`.
+    #[track_caller]
+    pub fn start_with(name: &str, command: &mut Command, log: &Path) -> Self {
         let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::from(out))
-            .stderr(Stdio::from(err))
+            .stderr(append_to(log))
             .spawn()
             .unwrap_or_else(|error| panic!("start {name} ({command:?}): {error}"));
         register(child.id());
@@ -113,9 +116,13 @@ impl Running {
     #[track_caller]
     pub fn stop(&mut self, signal: Signal) -> ExitStatus {
         self.signal(signal);
-        let status = wait_for(&format!("{} to end after {signal:?}", self.name), || {
-            self.child.try_wait().expect("look after a child process")
-        });
+        self.wait_until_ended()
+    }
+
+    #[track_caller]
+    pub fn wait_until_ended(&mut self) -> ExitStatus {
+        let what = format!("{} to end", self.name);
+        let status = wait_for(&what, || self.child.try_wait().expect("look after a child process"));
         forget(self.child.id());
         status
     }
@@ -149,6 +156,10 @@ impl Signal {
             Signal::Kill => "KILL",
         }
     }
+}
+
+fn append_to(log: &Path) -> File {
+    File::options().create(true).append(true).open(log).expect("open the log of a process")
 }
 
 /// Tells `tests/run` of the process, so that it can end it if the test is cut short: a file named by its id that holds its

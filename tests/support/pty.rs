@@ -20,7 +20,7 @@ struct Plugged {
     /// The radio module's end.
     near: TTYPort,
     /// The hub's end, held open too: while nobody holds it, writes to the near end fail.
-    far: TTYPort,
+    _far: TTYPort,
 }
 
 impl Pty {
@@ -52,20 +52,14 @@ impl Pty {
         let _ = fs::remove_file(&self.link);
     }
 
+    /// A new line under the old path. Also after a hub was killed: it opened its port for itself alone, which outlives it
+    /// on the old line since both ends are still held here.
     pub fn plug(&mut self) {
         self.unplug();
         let (mut near, far) = TTYPort::pair().expect("open a pseudo-terminal");
         near.set_timeout(WRITE_MAX).expect("set the timeout of the line");
         symlink(far.name().expect("a pseudo-terminal has a path"), &self.link).expect("link the line's path");
-        self.plugged = Some(Plugged { near, far });
-    }
-
-    /// After the hub was killed: a hub opens its port for itself alone, which outlives it here since this end is still
-    /// open, and would shut the next one out.
-    pub fn release(&mut self) {
-        if let Some(plugged) = &mut self.plugged {
-            plugged.far.set_exclusive(false).expect("release the line");
-        }
+        self.plugged = Some(Plugged { near, _far: far });
     }
 }
 

@@ -14,7 +14,7 @@ const CODE_CHARS_MAX: usize = 64;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The receiver, such as https://sync.example.com; else [uplink] url of the configuration.
+    /// The URL of the receiver (it begins with https); else [uplink] url of the configuration.
     url: Option<String>,
     /// Read the one-time code from this file ("-": standard input); else it is asked for.
     #[arg(long, value_name = "FILE")]

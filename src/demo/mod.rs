@@ -21,19 +21,24 @@ use std::io::Write as _;
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
-/// Returns at Ctrl-C, at SIGTERM, or when the terminal goes.
-async fn until_told_to_stop() -> Result<()> {
+/// Turns true at Ctrl-C, at SIGTERM, or when the terminal goes; from the call on none of them ends the program itself.
+fn listen_for_stop() -> Result<watch::Receiver<bool>> {
     let listen = |kind| signal(kind).context("wait for signals");
     let mut interrupted = listen(SignalKind::interrupt())?;
     let mut terminated = listen(SignalKind::terminate())?;
     let mut hung_up = listen(SignalKind::hangup())?;
-    tokio::select! {
-        _ = interrupted.recv() => {}
-        _ = terminated.recv() => {}
-        _ = hung_up.recv() => {}
-    }
-    Ok(())
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+            _ = hung_up.recv() => {}
+        }
+        stop.send_replace(true);
+    });
+    Ok(stopped)
 }
 
 /// One line to standard output.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use super::central::HOW_TO_GET;
@@ -18,10 +19,11 @@ use super::news::News;
 use super::screen::{CentralCounts, Page, page, redraw};
 use super::sensors::Play;
 use super::stage::{Beyond, Line, Stage};
-use super::{say, until_told_to_stop};
+use super::{listen_for_stop, say};
 use crate::clock::{Clock, ScaledClock, SystemClock};
 use crate::control::Request;
 use crate::domain::MonoMs;
+use crate::source::stopped;
 
 /// Without `--minutes`: a week, after which the simulated time would pass the real one.
 const MINUTES_MAX: u32 = 7 * 24 * 60;
@@ -76,23 +78,21 @@ async fn show(args: &DemoArgs, folder: &Path) -> Result<()> {
     let minutes = args.minutes.unwrap_or(MINUTES_MAX);
     let real: Arc<dyn Clock> = Arc::new(SystemClock::new()?);
     let clock = Arc::new(ScaledClock::catching_up(real.clone(), args.fast, i64::from(minutes) * 60_000));
-    let mut beyond = tokio::select! {
+    let mut stop = listen_for_stop()?;
+    let beyond = tokio::select! {
         started = Beyond::start(folder, clock.clone()) => started?,
-        stopped = until_told_to_stop() => return stopped,
+        () = stopped(&mut stop) => return Ok(()),
     };
     if beyond.is_none() {
         say(HOW_TO_GET)?;
     }
     let url = beyond.as_ref().map(Beyond::url);
-    let (mut stage, line) = Stage::set(folder, clock.clone(), real, url.as_deref()).await?;
-    if let (Some(beyond), Some(url)) = (&mut beyond, &url) {
-        let code = beyond.central.add_hub().await?;
-        stage.enroll(url, code).await?;
-    }
+    let (stage, line) = Stage::set(folder, clock.clone(), real, url.as_deref())?;
     let show = Show {
         play: Play { seed: args.seed, minutes, fast: args.fast },
         started: clock.mono(),
         clock,
+        stop,
         stage,
         beyond,
         news: News::default(),
@@ -109,6 +109,8 @@ struct Show {
     play: Play,
     clock: Arc<ScaledClock>,
     started: MonoMs,
+    /// Turns true at Ctrl-C and the like.
+    stop: watch::Receiver<bool>,
     stage: Stage,
     beyond: Option<Beyond>,
     news: News,
@@ -131,16 +133,7 @@ enum Ended {
 
 impl Show {
     async fn run(mut self, mut line: Line) -> Result<()> {
-        self.clock.run_at(self.play.fast);
-        let played = self.play(&mut line).await;
-        // From here on simulated time must not run past the real one.
-        self.clock.run_at(1);
-        let told = match played {
-            Ok(Ended::Played) => self.drain().await,
-            Ok(Ended::Stopped) => Ok(()),
-            Err(error) => Err(error),
-        };
-        let summary = self.summary().await;
+        let summary = self.tell_all(&mut line).await;
         let struck = self.stage.strike().await;
         // The hub hears its port to the end.
         drop(line);
@@ -149,9 +142,26 @@ impl Show {
             None => Ok(()),
         };
         // What failed first is what counts.
-        told?;
         say(summary?.trim_end())?;
         struck.and(stopped)
+    }
+
+    /// From the first unit to the summary.
+    async fn tell_all(&mut self, line: &mut Line) -> Result<String> {
+        self.stage.pair().await?;
+        if let Some(beyond) = &mut self.beyond {
+            let code = beyond.central.add_hub().await?;
+            self.stage.enroll(&beyond.url(), code).await?;
+        }
+        self.started = self.clock.mono();
+        self.clock.run_at(self.play.fast);
+        let played = self.play(line).await;
+        // From here on simulated time must not run past the real one.
+        self.clock.run_at(1);
+        if played? == Ended::Played {
+            self.drain().await?;
+        }
+        self.summary().await
     }
 
     async fn play(&mut self, line: &mut Line) -> Result<Ended> {
@@ -159,14 +169,13 @@ impl Show {
         let (play, clock) = (self.play, self.clock.clone());
         let sensors = play.run(clock, async |transmission| line.write(&transmission.reyax_line()).await);
         tokio::pin!(sensors);
-        let stop = until_told_to_stop();
-        tokio::pin!(stop);
+        let mut stop = self.stop.clone();
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 played = &mut sensors => return played.map(|()| Ended::Played),
-                stopped = &mut stop => return stopped.map(|()| Ended::Stopped),
+                () = stopped(&mut stop) => return Ok(Ended::Stopped),
                 _ = look.tick() => self.look(keys.is_some()).await?,
                 key = next_key(&mut keys) => match key {
                     b'q' => return Ok(Ended::Stopped),

@@ -12,9 +12,10 @@ use tokio_serial::{SerialPortBuilderExt as _, SerialStream};
 
 use super::kitchen::{SimulatedUnit, UNITS};
 use super::sensors::{Play, reyax_address};
-use super::{say, until_told_to_stop};
+use super::{listen_for_stop, say};
 use crate::clock::{Clock, ScaledClock, SystemClock};
 use crate::config::BrokerUrl;
+use crate::source::stopped;
 
 /// What Reyax modules speak by factory setting.
 const BAUD: u32 = 115_200;
@@ -47,9 +48,10 @@ pub fn simulate(args: &SimulateArgs) -> Result<()> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
     runtime.block_on(async {
+        let mut stop = listen_for_stop()?;
         tokio::select! {
             played = play(args) => played,
-            stopped = until_told_to_stop() => stopped,
+            () = stopped(&mut stop) => Ok(()),
         }
     })
 }

@@ -43,14 +43,15 @@ impl Line {
 
 /// The hub.
 pub struct Stage {
-    task: JoinHandle<Result<()>>,
+    /// None: it has ended, and was told of.
+    task: Option<JoinHandle<Result<()>>>,
     stop: watch::Sender<bool>,
     socket: PathBuf,
 }
 
 impl Stage {
-    /// Starts the hub in `folder` and pairs the kitchen's sensors. `receiver`: the URL it will be enrolled with.
-    pub async fn set(
+    /// Starts the hub in `folder`. `receiver`: the URL it will be enrolled with.
+    pub fn set(
         folder: &Path,
         clock: Arc<dyn Clock>,
         real_clock: Arc<dyn Clock>,
@@ -75,9 +76,7 @@ impl Stage {
             shutdown,
         };
         let task = tokio::spawn(hub::run(config, parts));
-        let mut stage = Self { task, stop, socket };
-        stage.pair().await?;
-        Ok((stage, Line { near, _far: far }))
+        Ok((Self { task: Some(task), stop, socket }, Line { near, _far: far }))
     }
 
     /// Sends a request to the hub as its command line does.
@@ -90,12 +89,16 @@ impl Stage {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         };
+        let Some(task) = &mut self.task else { bail!("the hub has ended") };
         tokio::select! {
             answer = tokio::time::timeout(HUB_START_MAX, answer) => answer.context("the hub does not answer")?,
-            ended = &mut self.task => match ended.context("the hub ended by a panic")? {
-                Ok(()) => bail!("the hub ended early"),
-                Err(error) => Err(error.context("the hub ended early")),
-            },
+            ended = task => {
+                self.task = None;
+                match ended.context("the hub ended by a panic")? {
+                    Ok(()) => bail!("the hub ended early"),
+                    Err(error) => Err(error.context("the hub ended early")),
+                }
+            }
         }
     }
 
@@ -110,10 +113,14 @@ impl Stage {
     /// Stops the hub as systemd does, and waits for its last commit.
     pub async fn strike(self) -> Result<()> {
         self.stop.send_replace(true);
-        self.task.await.context("the hub ended by a panic")?.context("stop the hub")
+        match self.task {
+            Some(task) => task.await.context("the hub ended by a panic")?.context("stop the hub"),
+            None => Ok(()),
+        }
     }
 
-    async fn pair(&mut self) -> Result<()> {
+    /// Adds the kitchen's units and pairs their sensors.
+    pub async fn pair(&mut self) -> Result<()> {
         for (index, unit) in UNITS.iter().enumerate() {
             let add = UnitsAdd {
                 name: unit.name.to_owned(),

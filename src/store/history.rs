@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::boots::{self, Segment};
 use super::error::Result;
-use super::log::{LogRow, Tag};
+use super::log::{self, LogRow, Tag};
 use super::packed::{self, Row};
 use super::writer::Store;
 use crate::domain::{DeviceNo, MonoMs, Seq, Stamp, Temperature, UnitNo, UnixMs};
@@ -19,8 +19,9 @@ pub const HOUR_MS: i64 = 3_600_000;
 /// Hours younger than this stay in the log: late frames of the hour still come.
 pub const SETTLED_AFTER_MS: i64 = 2 * HOUR_MS;
 
-/// A move waits until this much has settled: each one writes some pages besides those of the readings.
-pub const MOVE_SPAN_MS: i64 = 4 * HOUR_MS;
+/// A move waits until this much has settled: each one puts back what may not move yet, and a longer log is slower to look
+/// through.
+pub const MOVE_SPAN_MS: i64 = 6 * HOUR_MS;
 
 /// Rows of a transaction that moves: bounds its memory (3 MB) and how long the writer is held.
 pub const MOVE_ROWS_MAX: u32 = 32_768;
@@ -89,12 +90,7 @@ pub fn move_settled(connection: &Connection, now: UnixMs, from: Option<Seq>) -> 
         write_hour(connection, key, rows)?;
     }
     if moved > 0 {
-        connection
-            .prepare_cached(
-                "DELETE FROM hub_log WHERE seq BETWEEN ?1 AND ?2 AND coalesce(own_ms, 0) < ?3
-                 AND mono_ms + (SELECT offset_ms FROM hub_boots WHERE segment = hub_log.segment) < ?3",
-            )?
-            .execute(params![lo, hi, cutoff])?;
+        delete_settled(connection, lo, hi, cutoff, moved)?;
     }
     Ok(Moved { rows: moved, next: Some(Seq(hi as u64 + 1)) })
 }
@@ -263,6 +259,29 @@ fn settled(connection: &Connection, lo: i64, hi: i64, cutoff: i64) -> Result<BTr
         });
     }
     Ok(hours)
+}
+
+/// Deletes from the log what has moved. Deleting rows one by one writes every page they stood on once more; emptying a table
+/// writes none of them. So where most of the log goes, the rest is taken out, the table emptied, and the rest put back.
+fn delete_settled(connection: &Connection, lo: i64, hi: i64, cutoff: i64, moved: u64) -> Result<()> {
+    let settled = "seq BETWEEN ?1 AND ?2 AND coalesce(own_ms, 0) < ?3
+        AND coalesce(mono_ms + (SELECT offset_ms FROM hub_boots WHERE segment = hub_log.segment) < ?3, 0)";
+    // One more than may stay says as much as all.
+    let mut stay: Vec<LogRow> = Vec::new();
+    let columns = "epoch_no, seq, unit_no, device_no, tag, temperature, humidity, battery, rssi, segment, mono_ms, own_ms";
+    let sql = format!("SELECT {columns} FROM hub_log WHERE NOT ({settled}) ORDER BY seq LIMIT ?4");
+    let interval = params![lo, hi, cutoff, moved as i64];
+    for row in connection.prepare_cached(&sql)?.query_map(interval, log::read)? {
+        stay.push(row?);
+    }
+    if (stay.len() as u64) < moved {
+        connection.execute("DELETE FROM hub_log", [])?;
+        return stay.iter().try_for_each(|row| log::append(connection, row));
+    }
+    connection
+        .prepare_cached(&format!("DELETE FROM hub_log WHERE {settled}"))?
+        .execute(params![lo, hi, cutoff])?;
+    Ok(())
 }
 
 /// Wall time of reception of the first log row in a placed segment.

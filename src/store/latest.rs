@@ -10,8 +10,8 @@ use super::history::{self, HOUR_MS, HistoryRow, HourKey};
 use super::log::{self, LogRow};
 use crate::domain::{MonoMs, Seq, Temperature, UnitNo, UnixMs};
 
-/// Rows of the log looked at for the latest reading: 8 h of 64 sensors a minute, what the log holds when all is well.
-const LOOKED_AT_MAX: usize = 30_720;
+/// Rows of the log looked at for the latest reading: 10 h of 64 sensors a minute, what the log holds when all is well.
+const LOOKED_AT_MAX: usize = 38_400;
 
 /// A reading with its wall time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

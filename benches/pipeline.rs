@@ -132,7 +132,7 @@ impl Hub {
     }
 
     fn readings(&self) -> u64 {
-        let sql = "SELECT (SELECT count(*) FROM hub_log) + (SELECT count(*) FROM hub_history)";
+        let sql = "SELECT (SELECT count(*) FROM hub_log) + (SELECT coalesce(sum(rows), 0) FROM hub_hours)";
         self.reader().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() as u64
     }
 }
@@ -189,6 +189,7 @@ fn bytes_written(name: &str, frames: u32, a_commit: u32, target: &str) {
     hub.core.take().unwrap().close().unwrap();
     let io = process_bytes_written().zip(io_before).map(|(after, before)| (after - before) as f64);
     let readings = (hub.readings() - before) as f64;
+    assert_eq!(readings as u32, frames, "a reading of each frame");
     // The same raw frames alone: what the readings do not need.
     let raw_dir = tempfile::tempdir().unwrap();
     let mut raw = bare(raw_dir.path(), &hub.reader(), "hub_frames");

@@ -135,7 +135,7 @@ impl Run {
         assert!(stored.values().all(|count| *count == 1), "{stored:?}");
         let readings = self.hub.row(
             "SELECT (SELECT count(*) FROM hub_frames WHERE outcome = 'reading') - (SELECT count(*) FROM hub_log)
-                - (SELECT count(*) FROM hub_history)",
+                - (SELECT coalesce(sum(rows), 0) FROM hub_hours)",
         );
         assert_eq!(readings, "0", "a row for each reading");
     }

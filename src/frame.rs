@@ -99,6 +99,10 @@ pub enum SourceEvent {
         at: MonoMs,
         ack: Option<AckToken>,
     },
+    /// What a broker says about itself: counted by the source, never kept, acknowledged in its turn.
+    Ignored {
+        ack: Option<AckToken>,
+    },
     Up {
         source: Source,
         port: String,

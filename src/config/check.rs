@@ -64,8 +64,9 @@ fn hub(config: &Config, found: &mut Findings) {
         [("name", &hub.name), ("organization", &hub.organization), ("site", &hub.site), ("area", &hub.area)]
     {
         // varchar(256) in the central schema.
-        found.require((1..=256).contains(&value.chars().count()), || {
-            format!("[hub] {key} must have 1 to 256 characters")
+        let is_plain = !value.chars().any(char::is_control);
+        found.require((1..=256).contains(&value.chars().count()) && is_plain, || {
+            format!("[hub] {key} must have 1 to 256 characters and no control characters")
         });
     }
     found.require(hub.state_dir.is_absolute(), || {

@@ -122,7 +122,9 @@ fn keep_alive_s() -> u16 {
 
 impl MqttSection {
     pub fn topics(&self) -> Vec<String> {
-        self.topics.clone().unwrap_or_else(|| vec![self.kind.topic().to_owned()])
+        self.topics
+            .clone()
+            .unwrap_or_else(|| self.kind.topics().iter().map(|topic| (*topic).to_owned()).collect())
     }
 }
 
@@ -137,12 +139,16 @@ pub enum MqttKind {
 }
 
 impl MqttKind {
-    /// The topic filter of its uplinks.
-    pub fn topic(self) -> &'static str {
+    /// The topic filters of its readings and battery levels.
+    pub fn topics(self) -> &'static [&'static str] {
         match self {
-            MqttKind::ChirpstackV4 | MqttKind::ChirpstackV3 => "application/+/device/+/event/up",
-            MqttKind::TtnV3 => "v3/+/devices/+/up",
-            MqttKind::Zigbee2mqtt => "zigbee2mqtt/+",
+            // Batteries come as an event of their own.
+            MqttKind::ChirpstackV4 | MqttKind::ChirpstackV3 => {
+                &["application/+/device/+/event/up", "application/+/device/+/event/status"]
+            }
+            MqttKind::TtnV3 => &["v3/+/devices/+/up"],
+            // Names of devices may hold slashes, so the bridge's own messages come too.
+            MqttKind::Zigbee2mqtt => &["zigbee2mqtt/#"],
         }
     }
 }

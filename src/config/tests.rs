@@ -16,7 +16,7 @@ fn the_example_shows_every_key_with_its_default() {
     let mut shown = Config::parse(&example_switched_on()).unwrap();
     let (serial, mqtt) = (shown.serial.remove(0), shown.mqtt.remove(0));
     assert_eq!((serial.baud, mqtt.keep_alive_s), (Some(serial.preset.default_baud()), keep_alive_default()));
-    assert_eq!(mqtt.topics, Some(vec![mqtt.kind.topic().to_owned()]));
+    assert_eq!(mqtt.topics, Some(mqtt.kind.topics().iter().map(|topic| (*topic).to_owned()).collect()));
     // Keys whose default is their absence.
     shown.hub.time_zone = None;
     shown.store.size_mib_max = None;

@@ -140,6 +140,11 @@ impl Core {
                 self.refuse(port, reason, bytes, at);
                 self.keep_ack(ack, is_kept);
             }
+            SourceEvent::Ignored { ack } => {
+                // With the group, so that acknowledgements leave in the order in which messages came.
+                self.group.opened.get_or_insert(now);
+                self.keep_ack(ack, true);
+            }
             SourceEvent::Up { port, .. } => self.source_changed(port, true, String::new(), now),
             SourceEvent::Down { port, reason, .. } => self.source_changed(port, false, reason, now),
         }

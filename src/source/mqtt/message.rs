@@ -10,6 +10,8 @@ use crate::source::shapes;
 
 /// What is kept of a refused message, to see what it was.
 const REFUSED_BYTES_MAX: usize = 1024;
+/// What is kept of its topic, which may have 65,535 bytes.
+const REFUSED_TOPIC_CHARS_MAX: usize = 256;
 
 /// How a publish came.
 pub struct Delivery<'a> {
@@ -26,14 +28,19 @@ pub fn event_of(delivery: &Delivery, publish: &Publish, counters: &Counters) -> 
     if publish.dup {
         counters.add("mqtt.redelivered", name, 1);
     }
+    if shapes::is_chatter(delivery.config.kind, &publish.topic) {
+        counters.add("mqtt.ignored", name, 1);
+        return SourceEvent::Ignored { ack: delivery.ack };
+    }
     match understand(delivery, publish) {
         Ok(event) => event,
         Err(refusal) => {
             counters.add(refusal.counter, name, 1);
             let kept = publish.payload.len().min(REFUSED_BYTES_MAX);
+            let topic: String = publish.topic.chars().take(REFUSED_TOPIC_CHARS_MAX).collect();
             SourceEvent::Refused {
                 port: name.clone(),
-                reason: format!("{}: {}", publish.topic, refusal.reason),
+                reason: format!("{topic}: {}", refusal.reason),
                 bytes: publish.payload[..kept].to_vec(),
                 at: delivery.at,
                 ack: delivery.ack,
@@ -98,6 +105,43 @@ fn matches(filter: &str, topic: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn event(kind: &str, topic: &str, payload: &str) -> (SourceEvent, Counters) {
+        let text = format!("name = 'b'\nurl = 'mqtt://b'\nkind = '{kind}'");
+        let config: MqttSection = toml::from_str(&text).unwrap();
+        let ack = Some(AckToken { source: 1, connection: 1, message: 7 });
+        let publish = Publish::new(topic, rumqttc::QoS::AtLeastOnce, payload);
+        let counters = Counters::default();
+        (event_of(&Delivery { config: &config, at: MonoMs(0), ack }, &publish, &counters), counters)
+    }
+
+    #[test]
+    fn the_kinds_own_filters_take_what_their_shapes_understand() {
+        let eui = "0102030405060708";
+        let state = r#"{"temperature":4.2}"#;
+        let status = r#"{"batteryLevel":80.0}"#;
+        for (kind, topic, payload) in [
+            ("zigbee2mqtt", "zigbee2mqtt/walk-in", state),
+            ("zigbee2mqtt", "zigbee2mqtt/kitchen/walk-in", state),
+            ("chirpstack-v4", &format!("application/1/device/{eui}/event/status"), status),
+            ("chirpstack-v3", &format!("application/1/device/{eui}/event/status"), status),
+        ] {
+            let (event, _) = event(kind, topic, payload);
+            assert!(matches!(event, SourceEvent::Frame(_)), "{kind} {topic}: {event:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_bridge_says_about_itself_is_acknowledged_and_not_kept() {
+        let (said, counters) = event("zigbee2mqtt", "zigbee2mqtt/bridge/logging", r#"{"level":"info"}"#);
+        assert!(matches!(said, SourceEvent::Ignored { ack: Some(_) }), "{said:?}");
+        assert_eq!(counters.snapshot().get("mqtt.ignored{b}"), Some(&1));
+        let long = format!("zigbee2mqtt/{}/set", "x".repeat(60_000));
+        let (SourceEvent::Refused { reason, .. }, _) = event("zigbee2mqtt", &long, "{}") else {
+            panic!("is refused")
+        };
+        assert!(reason.len() < 400, "{} bytes of a topic are kept", reason.len());
+    }
 
     #[test]
     fn topics_match_filters() {

@@ -66,6 +66,11 @@ pub fn frame_of(
     })
 }
 
+/// True of messages by which the publisher speaks about itself, not about a sensor.
+pub fn is_chatter(kind: MqttKind, topic: &str) -> bool {
+    kind == MqttKind::Zigbee2mqtt && zigbee2mqtt::is_bridge(topic)
+}
+
 /// What the kinds have in common.
 struct Uplink {
     address: String,

@@ -11,10 +11,16 @@ use crate::frame::{Identity, Payload};
 const NOT_STATES: &[&str] = &["availability", "set", "get"];
 const BRIDGE: &str = "bridge";
 
+/// The bridge tells of every publish it makes; keeping that would be one row for each reading.
+pub fn is_bridge(topic: &str) -> bool {
+    let name = topic.split_once('/').map_or("", |(_, name)| name);
+    name == BRIDGE || name.starts_with("bridge/")
+}
+
 pub fn state(topic: &str, payload: &[u8]) -> Result<Uplink, String> {
     let name = topic.split_once('/').map(|(_, name)| name).filter(|name| !name.is_empty());
     let name = name.ok_or("the topic names no device")?;
-    if name == BRIDGE || name.starts_with("bridge/") {
+    if is_bridge(topic) {
         return Err("the bridge about itself is no reading".to_owned());
     }
     if let Some((_, last)) = name.rsplit_once('/')

@@ -29,10 +29,10 @@ pub enum UnitsCommand {
         #[arg(long, value_name = "C|F")]
         temp_unit: Option<String>,
         /// Lower limit in degrees; else the default of the type.
-        #[arg(long, allow_hyphen_values = true)]
+        #[arg(long, allow_hyphen_values = true, value_parser = degrees)]
         min: Option<f64>,
         /// Upper limit in degrees; else the default of the type.
-        #[arg(long, allow_hyphen_values = true)]
+        #[arg(long, allow_hyphen_values = true, value_parser = degrees)]
         max: Option<f64>,
         #[arg(long)]
         json: bool,
@@ -42,6 +42,12 @@ pub enum UnitsCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// JSON has no word for what is no number: it would come out as "not given".
+fn degrees(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    if number.is_finite() { Ok(number) } else { Err("it is no temperature".to_owned()) }
 }
 
 #[derive(Subcommand)]
@@ -167,4 +173,17 @@ pub fn ask(config: Option<&Path>, request: &Request) -> Result<Value> {
         return Ok(value);
     }
     crate::hub::answer_without_hub(&config, request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_numbers() {
+        for (text, is_ok) in [("-18.5", true), ("nan", false), ("inf", false), ("-inf", false), ("4C", false)]
+        {
+            assert_eq!(degrees(text).is_ok(), is_ok, "{text}");
+        }
+    }
 }

@@ -19,6 +19,8 @@ pub fn json(value: &Value) -> Result<()> {
 
 /// Writes rows under a header, columns padded to their widest cell.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> Result<()> {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| shown(cell)).collect()).collect();
     let widths: Vec<usize> = (0..header.len())
         .map(|i| {
             rows.iter()
@@ -37,10 +39,26 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> Result<()> {
         text.trim_end().to_owned()
     };
     line(&pad(header.to_vec()))?;
-    for row in rows {
+    for row in &rows {
         line(&pad(row.iter().map(String::as_str).collect()))?;
     }
     Ok(())
+}
+
+/// Text that anybody on the radio could have sent, without what a terminal would obey.
+pub fn shown(text: &str) -> String {
+    // Control characters, and those that turn the direction of writing.
+    let is_harmful = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars()
+        .flat_map(|c| {
+            let escaped = is_harmful(c).then(|| c.escape_default());
+            let plain = escaped.is_none().then_some(c);
+            escaped.into_iter().flatten().chain(plain)
+        })
+        .collect()
 }
 
 /// True when the error is that the reader of our output went away.
@@ -49,4 +67,21 @@ pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
         .chain()
         .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
         .any(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_obeys_nothing_that_a_sensor_sent() {
+        for (text, want) in [
+            ("Kühlraum °C 冷", "Kühlraum °C 冷"),
+            ("evil\u{1b}[2J", "evil\\u{1b}[2J"),
+            ("two\nlines\t", "two\\nlines\\t"),
+            ("\u{202e}drow\u{9b}31m", "\\u{202e}drow\\u{9b}31m"),
+        ] {
+            assert_eq!(shown(text), want);
+        }
+    }
 }

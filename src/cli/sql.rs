@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use serde_json::{Map, Value};
@@ -28,6 +28,9 @@ pub fn run(config: Option<&Path>, args: &Args) -> Result<()> {
     let config = Config::load(config)?;
     let conn = Store::reader(&config.hub.state_dir)?;
     if let Some(query) = &args.query {
+        if query.trim().is_empty() {
+            bail!("the query is empty");
+        }
         return print(&conn, query, args.json);
     }
     let stdin = std::io::stdin();
@@ -57,6 +60,12 @@ pub fn run(config: Option<&Path>, args: &Args) -> Result<()> {
 
 fn print(conn: &Connection, query: &str, json: bool) -> Result<()> {
     let mut statement = conn.prepare(query).with_context(|| format!("prepare {}", query.trim()))?;
+    // The connection cannot write; this says so, and keeps VACUUM from making files.
+    if !statement.readonly() {
+        bail!(
+            "only queries that read are run here: commands change the hub, `frostguard-hub --help` lists them"
+        );
+    }
     let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.query([]).context("run the query")?;
     let mut table = Vec::new();
@@ -64,7 +73,7 @@ fn print(conn: &Connection, query: &str, json: bool) -> Result<()> {
     while let Some(row) = rows.next().context("run the query")? {
         count += 1;
         if count > ROWS_MAX {
-            anyhow::bail!("more than {ROWS_MAX} rows: add a LIMIT");
+            bail!("more than {ROWS_MAX} rows: add a LIMIT");
         }
         if json {
             let mut object = Map::new();
@@ -102,5 +111,34 @@ fn cell(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_reading_is_possible() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) =
+            Store::open(&crate::store::OpenOptions::new(folder.path()), &mut |bytes| bytes.fill(7)).unwrap();
+        let conn = Store::reader(folder.path()).unwrap();
+        print(&conn, "SELECT count(*) FROM units", true).unwrap();
+        let before = std::fs::read_dir(folder.path()).unwrap().count();
+        let aside = |name: &str| folder.path().join(name).display().to_string();
+        for query in [
+            "DELETE FROM units".to_owned(),
+            "CREATE TEMP TABLE t (a)".to_owned(),
+            "PRAGMA journal_mode = DELETE".to_owned(),
+            "SELECT 1; DELETE FROM hub_log".to_owned(),
+            "SELECT load_extension('x')".to_owned(),
+            format!("ATTACH '{}' AS other", aside("other.db")),
+            format!("VACUUM INTO '{}'", aside("copy.db")),
+        ] {
+            assert!(print(&conn, &query, false).is_err(), "{query}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), before, "no file is made");
+        drop(store);
     }
 }

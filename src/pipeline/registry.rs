@@ -76,9 +76,12 @@ impl Registry {
 
     /// A device as people name it: EUI, natural address or name.
     pub fn find_device(&self, text: &str) -> Option<&DeviceRow> {
-        let upper = text.to_ascii_uppercase();
+        let eui = eui_of(text);
         self.devices.iter().find(|d| {
-            d.eui == upper || d.address == text || d.name.as_deref() == Some(text) || d.id.to_string() == text
+            Some(&d.eui) == eui.as_ref()
+                || d.address == text
+                || d.name.as_deref() == Some(text)
+                || d.id.to_string() == text
         })
     }
 
@@ -162,9 +165,39 @@ impl Registry {
     }
 }
 
+/// An EUI as labels and network servers spell it: 16 hex digits of either case, bare or in groups.
+pub fn eui_of(text: &str) -> Option<String> {
+    let digits: String = text.chars().filter(|c| !matches!(c, '-' | ':' | '.' | ' ')).collect();
+    let is_eui = digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_eui.then(|| digits.to_ascii_uppercase())
+}
+
 /// A unit that central removed is monitored on for this long, in case somebody made a mistake there.
 const REMOVED_MS: i64 = 86_400_000;
 
 fn is_gone(unit: &UnitRow, now: UnixMs) -> bool {
     unit.removed_ms.is_some_and(|removed| now.0 - removed > REMOVED_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn euis_are_spelled_in_many_ways() {
+        let eui = Some("A84041000181B2C3".to_owned());
+        for (text, want) in [
+            ("A84041000181B2C3", &eui),
+            ("a84041000181b2c3", &eui),
+            ("a8:40:41:00:01:81:b2:c3", &eui),
+            ("A8-40-41-00-01-81-B2-C3", &eui),
+            (" A840.4100.0181.B2C3 ", &eui),
+            ("0xa84041000181b2c3", &None),
+            ("A84041000181B2", &None),
+            ("A84041000181B2CG", &None),
+            ("", &None),
+        ] {
+            assert_eq!(eui_of(text), *want, "{text}");
+        }
+    }
 }

@@ -8,17 +8,20 @@ use crate::audit::{Actor, Entity};
 use crate::codec;
 use crate::control::{DevicesAdd, DevicesAssign, Request, UnitsAdd, show};
 use crate::domain::{DeviceNo, Epoch, Probe, Scale, Source, UnitNo, UnitType};
-use crate::store::alerts;
 use crate::store::registry::{self as rows, DeviceRow, UnitRow};
 use crate::store::rows::mark_dirty;
+use crate::store::{alerts, snapshot_check};
 
 use super::Core;
+use super::registry::eui_of;
 
 /// Units of one hub; a kitchen has a few dozen.
 const UNITS_MAX: usize = 1_000;
 /// Devices of one hub.
 const DEVICES_MAX: usize = 2_000;
 const NAME_CHARS_MAX: usize = 256;
+/// Seconds between two readings: no sensor speaks more often than every 10 s, nor less than once a week.
+const CHECK_IN_S: std::ops::RangeInclusive<u32> = 10..=7 * 86_400;
 
 impl Core {
     pub fn request(&mut self, request: &Request) -> Result<Value> {
@@ -106,8 +109,11 @@ impl Core {
         if self.registry.devices.len() >= DEVICES_MAX {
             bail!("a hub holds at most {DEVICES_MAX} devices");
         }
-        if let Some(name) = &add.name {
-            check_name(name)?;
+        for text in add.name.iter().chain([&add.address]).chain(&add.port) {
+            check_name(text)?;
+        }
+        if let Some(seconds) = add.check_in_s.filter(|seconds| !CHECK_IN_S.contains(seconds)) {
+            bail!("a check-in every {seconds} s is outside {} to {} s", CHECK_IN_S.start(), CHECK_IN_S.end());
         }
         let probe = match add.probe.as_deref() {
             None => model.map_or(Probe::INTERNAL, |model| model.measuring),
@@ -122,7 +128,8 @@ impl Core {
         let tx = self.store.transaction()?;
         let no = rows::insert_device(&tx, &device, hub, now_ms)?;
         if let Some(unit) = unit {
-            rows::assign(&tx, no, probe, Some(unit), stamp, now_ms)?;
+            let is_measuring = model.is_none_or(|model| model.measuring == probe);
+            rows::assign(&tx, no, (probe, is_measuring), Some(unit), stamp, now_ms)?;
         }
         mark_dirty(&tx, "devices", device.id)?;
         tx.commit()?;
@@ -149,16 +156,14 @@ impl Core {
         };
         let (no, id, name) =
             (device.no, device.id, device.name.clone().unwrap_or_else(|| device.eui.clone()));
-        let probe = match assign.probe.as_deref() {
-            None => codec::find(&device.model).map_or(Probe::INTERNAL, |model| model.measuring),
-            Some(text) => parse_probe(text)?,
-        };
+        let measuring = codec::find(&device.model).map_or(Probe::INTERNAL, |model| model.measuring);
+        let probe = assign.probe.as_deref().map_or(Ok(measuring), parse_probe)?;
         let unit = assign.unit.as_deref().map(|text| self.unit_named(text)).transpose()?;
         self.flush()?;
         let stamp = self.stamp_now();
         let now_ms = self.wall_of(stamp).0.0;
         let tx = self.store.transaction()?;
-        rows::assign(&tx, no, probe, unit, stamp, now_ms)?;
+        rows::assign(&tx, no, (probe, probe == measuring), unit, stamp, now_ms)?;
         mark_dirty(&tx, "devices", id)?;
         tx.commit()?;
         self.configure()?;
@@ -185,9 +190,10 @@ impl Core {
     }
 
     fn new_device(&mut self, add: &DevicesAdd, model: &str) -> Result<DeviceRow> {
-        let is_eui = is_eui(&add.address) && add.source.as_deref().is_none_or(|source| source == "mqtt");
-        let (source, port, address, eui) = if is_eui {
-            let eui = add.address.to_ascii_uppercase();
+        let eui =
+            eui_of(&add.address).filter(|_| add.source.as_deref().is_none_or(|source| source == "mqtt"));
+        let is_eui = eui.is_some();
+        let (source, port, address, eui) = if let Some(eui) = eui {
             (None, String::new(), eui.clone(), eui)
         } else {
             let (Some(source), Some(port)) = (&add.source, &add.port) else {
@@ -251,10 +257,6 @@ fn local_eui(epoch: Epoch, source: Source, port: &str, address: &str) -> String 
     frostguard_sync::ids::hex(&bytes).to_ascii_uppercase()
 }
 
-fn is_eui(text: &str) -> bool {
-    text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
 fn parse_probe(text: &str) -> Result<Probe> {
     Probe::parse(text)
         .ok_or_else(|| anyhow::anyhow!("probe {text:?} is not known; use internal, external or a number"))
@@ -290,8 +292,8 @@ fn limits(unit_type: UnitType, scale: Scale, min: Option<f64>, max: Option<f64>)
     ) else {
         bail!("a blast chiller has no usual limits: give --min and --max");
     };
-    if low >= high {
-        bail!("the upper limit must be above the lower one");
+    if let Err(reason) = snapshot_check::local_limits(low, high, scale, unit_type) {
+        bail!("{reason}");
     }
     Ok((low, high))
 }
@@ -311,6 +313,9 @@ mod tests {
             (UnitType::BlastChiller, Scale::C, Some(-5.25), Some(5.0), Some((-53, 50))),
             (UnitType::Fridge, Scale::C, Some(6.0), None, None),
             (UnitType::Fridge, Scale::C, Some(f64::NAN), None, None),
+            // What would never alarm: as refused as from central.
+            (UnitType::Freezer, Scale::F, None, Some(200.0), None),
+            (UnitType::Fridge, Scale::C, Some(-90.0), None, None),
         ] {
             assert_eq!(
                 limits(unit_type, scale, min, max).ok(),
@@ -326,7 +331,7 @@ mod tests {
         let eui = local_eui(epoch, Source::Serial, "lora0", "50");
         assert_eq!(eui, local_eui(epoch, Source::Serial, "lora0", "50"));
         assert_ne!(eui, local_eui(epoch, Source::Serial, "lora", "050"));
-        assert!(is_eui(&eui));
+        assert_eq!(eui_of(&eui).as_ref(), Some(&eui));
         let first = u8::from_str_radix(&eui[..2], 16).expect("hex");
         assert_eq!(first & 0x03, 0x02, "local, not a group");
     }

@@ -147,6 +147,8 @@ impl Core {
     }
 
     fn take_act(&mut self, act: &Act) -> Result<()> {
+        // The uplink tries again until it is taken: where the store refuses writes, nothing is told twice.
+        self.flush()?;
         let stamp = self.stamp_now();
         let event = match act.kind {
             ActKind::Acknowledge => Event::Acknowledged { alert: act.alert },

@@ -306,11 +306,12 @@ pub fn insert_device(tx: &Transaction<'_>, device: &DeviceRow, hub: Uuid, now_ms
     Ok(DeviceNo(tx.last_insert_rowid() as u32))
 }
 
-/// Closes the open assignment of the probe and opens one to `unit`, if given; `devices.unit_id` follows.
+/// Closes the open assignment of the probe and opens one to `unit`, if given. `devices.unit_id` stands for the measuring
+/// probe: it follows that one alone, but for a device that is in no unit yet.
 pub fn assign(
     tx: &Transaction<'_>,
     device: DeviceNo,
-    probe: Probe,
+    (probe, is_measuring): (Probe, bool),
     unit: Option<UnitNo>,
     stamp: Stamp,
     now_ms: i64,
@@ -329,8 +330,8 @@ pub fn assign(
     }
     tx.execute(
         "UPDATE devices SET unit_id = (SELECT unit_id FROM hub_units WHERE no = ?2), updated_at = ?3
-         WHERE id = (SELECT device_id FROM hub_devices WHERE no = ?1)",
-        params![device.0, unit.map(|unit| unit.0), now_ms],
+         WHERE id = (SELECT device_id FROM hub_devices WHERE no = ?1) AND (?4 OR unit_id IS NULL)",
+        params![device.0, unit.map(|unit| unit.0), now_ms, is_measuring],
     )?;
     Ok(())
 }

@@ -183,6 +183,11 @@ fn check_rule(snapshot: &Snapshot, rule: &RowImage) -> Result<(), String> {
     }
 }
 
+/// Limits (tenths) of a unit made here: the same that a configuration from central must keep to.
+pub fn local_limits(min: i32, max: i32, scale: Scale, unit_type: UnitType) -> Result<(), String> {
+    check_limits(Some(min.into()), Some(max.into()), scale, unit_type)
+}
+
 fn check_limits(min: Option<i64>, max: Option<i64>, scale: Scale, unit_type: UnitType) -> Result<(), String> {
     let Some((min, max)) = min.zip(max) else { return Ok(()) };
     let shown = shown(min, max, scale);

@@ -75,6 +75,7 @@ pub async fn run(config: Config, parts: Parts) -> Result<()> {
         .spawn(move || drive(core, frames_out, jobs_out, acks, core_stops))
         .context("start the core thread")?;
 
+    let kept = usize::from(control.is_some());
     if let Some(listener) = control {
         let enroller = Enroller::new(&config, handle.clone(), certificates.clone(), signals.clone());
         let (handle, shown) = (handle.clone(), shown.clone());
@@ -100,7 +101,7 @@ pub async fn run(config: Config, parts: Parts) -> Result<()> {
         });
     }
 
-    let ended = wait_for_end(&mut tasks, shutdown, &core_thread).await;
+    let ended = wait_for_end(&mut tasks, kept, shutdown, &core_thread).await;
     let drained = tokio::time::timeout(STOP_MAX, async {
         // Sources and the uplink stop by the same signal; the control socket only by being dropped.
         let _ = stop_core.send(true);
@@ -119,6 +120,7 @@ pub async fn run(config: Config, parts: Parts) -> Result<()> {
 /// Ok: told to stop. An error: a task ended early.
 async fn wait_for_end(
     tasks: &mut JoinSet<Result<&'static str>>,
+    kept: usize,
     mut shutdown: watch::Receiver<bool>,
     core: &std::thread::JoinHandle<Result<()>>,
 ) -> Result<()> {
@@ -127,7 +129,7 @@ async fn wait_for_end(
         tokio::select! {
             () = source::stopped(&mut shutdown) => {
                 info!("stopping");
-                return stop_tasks(tasks).await;
+                return stop_tasks(tasks, kept).await;
             }
             Some(ended) = tasks.join_next() => match ended {
                 // Tasks end by the same signal, and one may be heard of before it.
@@ -141,16 +143,15 @@ async fn wait_for_end(
     }
 }
 
-/// Waits for sources and uplink, which see the same signal; what does not end in time is dropped.
-async fn stop_tasks(tasks: &mut JoinSet<Result<&'static str>>) -> Result<()> {
+/// Waits for sources and uplink, which see the same signal; what does not end in time is dropped. `kept`: the control
+/// socket, where there is one, serves until the end.
+async fn stop_tasks(tasks: &mut JoinSet<Result<&'static str>>, kept: usize) -> Result<()> {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, tasks.join_next()).await {
+    while tasks.len() > kept
+        && let Ok(Some(ended)) = tokio::time::timeout_at(deadline, tasks.join_next()).await
+    {
         if let Ok(Err(error)) = ended {
             warn!(%error, "a task failed while stopping: {error:#}");
-        }
-        // The control socket serves until the end.
-        if tasks.len() <= 1 {
-            break;
         }
     }
     Ok(())
@@ -285,6 +286,7 @@ impl Enroller {
 
 /// Answers a request from the database directly, for the time when no hub runs.
 pub fn answer_without_hub(config: &Config, request: &Request) -> Result<Value> {
+    check_state_dir(&config.hub.state_dir, request.changes(), own_uid()?)?;
     if let Request::Enroll(request) = request {
         return enrol_without_hub(config, request);
     }
@@ -294,6 +296,30 @@ pub fn answer_without_hub(config: &Config, request: &Request) -> Result<Value> {
     let answer = core.request(request)?;
     core.close()?;
     Ok(answer)
+}
+
+/// Before a command opens the database itself: files that root makes in the folder of the hub's own user would keep the
+/// hub from starting, and a command that only looks makes no database.
+fn check_state_dir(path: &Path, may_make: bool, own_uid: u32) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let folder = match std::fs::metadata(path) {
+        Ok(folder) => Some(folder),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error).with_context(|| format!("look at {}", path.display())),
+    };
+    if let Some(owner) = folder.as_ref().map(MetadataExt::uid).filter(|owner| *owner != own_uid) {
+        bail!(
+            "no hub runs, and {} belongs to user {owner}: start the hub first, or run this as that user (`sudo -u '#{owner}'`)",
+            path.display()
+        );
+    }
+    if !may_make && !path.join(crate::store::DATABASE).exists() {
+        bail!(
+            "no hub runs, and there is no database in {} yet: start the hub, or name its configuration by --config",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 /// The machine's clocks, as far as they are to be believed.
@@ -356,4 +382,39 @@ pub fn install_crypto() {
 fn own_uid() -> Result<u32> {
     use std::os::unix::fs::MetadataExt;
     Ok(std::fs::metadata("/proc/self").context("look at the hub's own process")?.uid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_without_a_hub_leave_nothing_that_keeps_it_from_starting() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = own_uid().unwrap();
+        let check =
+            |path: &Path, may_make, uid| check_state_dir(path, may_make, uid).map_err(|e| e.to_string());
+        assert!(check(folder.path(), false, own).unwrap_err().contains("no database"));
+        assert_eq!(check(folder.path(), true, own), Ok(()));
+        assert!(check(folder.path(), true, own + 1).unwrap_err().contains("belongs to user"));
+        let missing = folder.path().join("typo");
+        assert!(check(&missing, false, own).unwrap_err().contains("--config"));
+        assert_eq!(check(&missing, true, own), Ok(()));
+        std::fs::write(folder.path().join(crate::store::DATABASE), "").unwrap();
+        assert_eq!(check(folder.path(), false, own), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn stopping_waits_for_all_but_the_control_socket() {
+        for kept in [0, 1] {
+            let mut tasks: JoinSet<Result<&'static str>> = JoinSet::new();
+            tasks.spawn(async { Ok("serial") });
+            tasks.spawn(async { Ok("uplink") });
+            for _ in 0..kept {
+                tasks.spawn(std::future::pending());
+            }
+            stop_tasks(&mut tasks, kept).await.unwrap();
+            assert_eq!(tasks.len(), kept);
+        }
+    }
 }

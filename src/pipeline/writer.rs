@@ -116,8 +116,10 @@ impl Core {
                 writer.write(&tx, write)?;
             }
         }
-        let head = writer.head.clone();
+        let Writer { head, times, .. } = writer;
         tx.commit().map_err(StoreError::from).context("commit the group")?;
+        // A placement may have placed earlier segments too.
+        self.times = times;
         Ok(head)
     }
 

@@ -41,6 +41,7 @@ pub mod unplaced;
 mod writer;
 
 pub use error::{Result, StoreError};
+pub use files::DATABASE;
 pub use open::{OpenOptions, OpenReport, Recovery};
 pub use writer::Store;
 

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use deadpool_postgres::Client;
 use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
+use uuid::Uuid;
 
 use super::auth::Hub;
 use super::db::{self, Ms};
@@ -13,7 +14,7 @@ use super::security::{self, Kind};
 use super::{readings, rows};
 use crate::api::{ProblemKind, RefusedRow};
 use crate::ids::{Epoch, sha256};
-use crate::wire::{Batch, Body, Header, Lane};
+use crate::wire::{Batch, Body, Header, Lane, Readings};
 
 /// A deadlock or serialization failure is tried again this often before the hub is asked to come back.
 const TRIES_MAX: usize = 4;
@@ -96,9 +97,9 @@ async fn try_apply(client: &mut Client, hub: &Hub, arrived: &Arrived, now_ms: i6
     let deref: &mut tokio_postgres::Client = client;
     let tx = deref.transaction().await?;
     db::bound_statements(&tx).await?;
-    if let Err(epoch) = bind_epochs(&tx, hub, &arrived.batch, now_ms).await? {
+    if !matches!(bind_epoch(&tx, hub, header.epoch, now_ms).await?, Owner::Hub) {
         tx.rollback().await?;
-        return Err(Stop::Answer(refuse_epoch(client, hub, epoch, now_ms).await?));
+        return Err(Stop::Answer(refuse_epoch(client, hub, header.epoch, now_ms).await?));
     }
     let lane = lock_lane(&tx, header, now_ms).await?;
     if lane.applied_through == header.seq && lane.digest == arrived.digest {
@@ -129,7 +130,7 @@ async fn try_apply(client: &mut Client, hub: &Hub, arrived: &Arrived, now_ms: i6
                 let status = StatusCode::UNPROCESSABLE_ENTITY;
                 return Err(Stop::Answer(Failure::reject(status, ProblemKind::Future, detail)));
             }
-            (batch.rows.len(), readings::apply(&tx, hub, batch).await?)
+            (batch.rows.len(), apply_readings(&tx, hub, batch, now_ms).await?)
         }
     };
     let foreign = note_foreign(&tx, hub, &refused, now_ms).await?;
@@ -140,42 +141,75 @@ async fn try_apply(client: &mut Client, hub: &Hub, arrived: &Arrived, now_ms: i6
     Ok(Done { outcome: Outcome::Applied, applied_through: header.seq, refused, rows, foreign })
 }
 
-/// Binds the batch's epoch, and the one its readings were made under, to the hub; Err: it is another hub's.
-async fn bind_epochs(
+/// Whose an epoch is.
+enum Owner {
+    Hub,
+    /// A hub of the same site. `revoked`: this one may well be its successor.
+    Neighbour {
+        revoked: bool,
+    },
+    Foreign,
+}
+
+/// Binds the epoch to the hub, if it is nobody's yet.
+async fn bind_epoch(
     tx: &Transaction<'_>,
     hub: &Hub,
-    batch: &Batch,
+    epoch: Epoch,
     now_ms: i64,
-) -> Result<Result<(), Epoch>, tokio_postgres::Error> {
-    let mut epochs = vec![batch.header.epoch];
-    if let Body::Readings(readings) = &batch.body
-        && readings.epoch != batch.header.epoch
-    {
-        epochs.push(readings.epoch);
+) -> Result<Owner, tokio_postgres::Error> {
+    let key = epoch.0.as_slice();
+    let select = "SELECT e.hub_id, h.site_id, h.revoked_at IS NOT NULL FROM hub_sync.epochs e \
+         LEFT JOIN hub_sync.hubs h ON h.hub_id = e.hub_id WHERE e.epoch = $1";
+    let mut bound = tx.query_typed_opt(select, &[(&key, Type::BYTEA)]).await?;
+    if bound.is_none() {
+        tx.execute_typed(
+            "INSERT INTO hub_sync.epochs (epoch, hub_id, first_seen_at) SELECT $1, $2, $3 \
+             WHERE (SELECT count(*) FROM hub_sync.epochs WHERE hub_id = $2) < $4 ON CONFLICT (epoch) DO NOTHING",
+            &[
+                (&key, Type::BYTEA),
+                (&hub.id, Type::UUID),
+                (&Ms(now_ms), Type::TIMESTAMPTZ),
+                (&EPOCHS_PER_HUB_MAX, Type::INT8),
+            ],
+        )
+        .await?;
+        bound = tx.query_typed_opt(select, &[(&key, Type::BYTEA)]).await?;
     }
-    for epoch in epochs {
-        let key = epoch.0.as_slice();
-        let select = "SELECT hub_id FROM hub_sync.epochs WHERE epoch = $1";
-        let mut bound = tx.query_typed_opt(select, &[(&key, Type::BYTEA)]).await?;
-        if bound.is_none() {
-            tx.execute_typed(
-                "INSERT INTO hub_sync.epochs (epoch, hub_id, first_seen_at) SELECT $1, $2, $3 \
-                 WHERE (SELECT count(*) FROM hub_sync.epochs WHERE hub_id = $2) < $4 ON CONFLICT (epoch) DO NOTHING",
-                &[
-                    (&key, Type::BYTEA),
-                    (&hub.id, Type::UUID),
-                    (&Ms(now_ms), Type::TIMESTAMPTZ),
-                    (&EPOCHS_PER_HUB_MAX, Type::INT8),
-                ],
-            )
-            .await?;
-            bound = tx.query_typed_opt(select, &[(&key, Type::BYTEA)]).await?;
+    Ok(match bound {
+        Some(row) if row.get::<_, Uuid>(0) == hub.id => Owner::Hub,
+        Some(row) if row.get::<_, Option<Uuid>>(1) == Some(hub.site) => {
+            Owner::Neighbour { revoked: row.get(2) }
         }
-        if bound.map(|row| row.get::<_, uuid::Uuid>(0)) != Some(hub.id) {
-            return Ok(Err(epoch));
+        _ => Owner::Foreign,
+    })
+}
+
+/// Writes readings, which name the epoch they were made under. Where that is another hub's, the database was copied or
+/// the hub succeeds another: within a site they are taken, since an id holds epoch, number and time, so that what both
+/// have is one row, and what only one has is nobody else's. Beyond the site they are refused one by one: the lane must
+/// not stand still for them.
+async fn apply_readings(
+    tx: &Transaction<'_>,
+    hub: &Hub,
+    batch: &Readings,
+    now_ms: i64,
+) -> Result<Vec<Refused>, tokio_postgres::Error> {
+    let owner = bind_epoch(tx, hub, batch.epoch, now_ms).await?;
+    let what = format!("readings {} to {} of epoch {}", batch.seq_lo, batch.seq_hi, batch.epoch);
+    match owner {
+        Owner::Hub | Owner::Neighbour { revoked: true } => {}
+        Owner::Neighbour { revoked: false } => {
+            let detail = format!("{what}, which is another hub's of the site: its database was copied");
+            security::record(tx, hub.id, Kind::Clone, &detail, now_ms).await?;
+        }
+        Owner::Foreign => {
+            let detail = format!("{what}, which is another hub's");
+            security::record(tx, hub.id, Kind::Clone, &detail, now_ms).await?;
+            return Ok(readings::refuse_all(batch, "it was made under an epoch of another site's hub"));
         }
     }
-    Ok(Ok(()))
+    readings::apply(tx, hub, batch).await
 }
 
 async fn refuse_epoch(

@@ -281,13 +281,24 @@ async fn area(app: &App, tx: &Transaction<'_>, hub: &Hub, now_ms: i64) -> Result
     Ok(id)
 }
 
-/// A MAC address that another row has stays there.
+/// A MAC address that another row has stays there, unless that hub was revoked: this one is the same box.
 async fn write_hub(
     tx: &Transaction<'_>,
     hub: &Hub,
     request: &EnrolRequest,
     now_ms: i64,
 ) -> Result<(), Failure> {
+    tx.execute_typed(
+        "UPDATE hubs SET mac_address = NULL, updated_at = $4 WHERE mac_address = $3 AND id <> $1 \
+         AND id IN (SELECT hub_id FROM hub_sync.hubs WHERE revoked_at IS NOT NULL AND organization_id = $2)",
+        &[
+            (&hub.id, Type::UUID),
+            (&hub.organization, Type::UUID),
+            (&request.mac_address, Type::TEXT),
+            (&Ms(now_ms), Type::TIMESTAMPTZ),
+        ],
+    )
+    .await?;
     tx.execute_typed(
         "UPDATE hubs SET firmware_version = $2, updated_at = $4, \
          mac_address = CASE WHEN EXISTS (SELECT 1 FROM hubs o WHERE o.mac_address = $3 AND o.id <> $1) \

@@ -55,6 +55,25 @@ pub async fn apply(
     Ok(refused)
 }
 
+/// Refuses every reading, as it came.
+pub fn refuse_all(readings: &Readings, reason: &str) -> Vec<Refused> {
+    let units: HashMap<u32, Uuid> = readings.units.iter().copied().collect();
+    let devices: HashMap<u32, Uuid> = readings.devices.iter().copied().collect();
+    let refuse = |reading: &Reading| Refused {
+        table: "sensor_readings".to_owned(),
+        key: format!("{}:{}", readings.epoch, reading.seq),
+        reason: reason.to_owned(),
+        row: Some(DeadRow::Reading {
+            epoch: readings.epoch,
+            reading: *reading,
+            unit: units.get(&reading.unit).copied().unwrap_or(Uuid::nil()),
+            device: devices.get(&reading.device).copied(),
+        }),
+        foreign: false,
+    };
+    readings.rows.iter().map(refuse).collect()
+}
+
 /// The first reading that lies too far in the future, if any: (seq, Unix ms).
 pub fn future(readings: &Readings, now_ms: i64) -> Option<(u64, i64)> {
     let latest = now_ms.saturating_add(FUTURE_MS_MAX);

@@ -114,19 +114,30 @@ async fn an_epoch_belongs_to_the_first_hub_that_shows_it() {
     let own = copy.epoch;
     copy.epoch = first.epoch;
     assert_eq!(receiver.refusal(&copy, &copy.readings(1, vec![reading(2)])).await.0, ProblemKind::Clone);
-    // Nor may rows go under another's epoch: their ids would take the place of the other's readings.
+    // Under an epoch of its own it may send what the copied database holds: what both have is one row.
     world.clock.advance(1);
     copy.epoch = own;
-    let mut batch = copy.readings(1, vec![reading(2)]);
+    let mut batch = copy.readings(1, vec![reading(1), reading(3)]);
     if let Body::Readings(readings) = &mut batch.body {
         readings.epoch = first.epoch;
     }
-    assert_eq!(receiver.refusal(&copy, &batch).await.0, ProblemKind::Clone);
+    assert!(receiver.send(&copy, &batch).await.unwrap().refused.is_empty());
+    assert_eq!(world.count("sensor_readings").await, 2);
+    assert_eq!(world.count("hub_sync.security_events WHERE kind = 'clone'").await, 2);
+    // A hub of another site may not, and does not stand still for it.
+    let far = world.hub(&receiver, world.next_door).await;
+    let mut batch = far.readings(1, vec![reading(4)]);
+    if let Body::Readings(readings) = &mut batch.body {
+        readings.epoch = first.epoch;
+    }
+    let answer = receiver.send(&far, &batch).await.unwrap();
+    assert_eq!((answer.applied_through, answer.refused.len()), (1, 1));
+    assert!(answer.refused[0].reason.contains("another site"));
     // The token of one hub does not carry the batches of another.
     let stolen = first.readings(2, vec![reading(2)]);
     assert_eq!(receiver.refusal(&copy, &stolen).await.0, ProblemKind::Unauthorized);
-    assert_eq!(world.count("sensor_readings").await, 1);
-    assert_eq!(world.count("hub_sync.security_events WHERE kind = 'clone'").await, 2);
+    assert_eq!(world.count("sensor_readings").await, 2);
+    assert_eq!(world.count("hub_sync.security_events WHERE kind = 'clone'").await, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -278,9 +278,19 @@ impl Enroller {
             random: &random,
         };
         let enrolled = uplink::enrol(&self.core, enrolment).await?;
+        // Before anything is sent.
+        let before = self.core.call(|core| core.before_bound()).await??;
         self.signals.wake_link();
-        let said = format!("enrolled with {}; {} rows took central ids", request.url, enrolled.ids.len());
-        Ok(serde_json::json!({ "said": said, "ids": enrolled.ids.len() }))
+        let mut said = format!("enrolled with {}; {} rows took central ids", request.url, enrolled.ids.len());
+        let (bound, count) = before.unwrap_or_default();
+        if count > 0 {
+            let older =
+                format!("; {count} readings before {bound} stay on the hub: central takes none so old");
+            said.push_str(&older);
+        }
+        Ok(serde_json::json!({
+            "said": said, "ids": enrolled.ids.len(), "history_from": bound, "readings_before": count,
+        }))
     }
 }
 

@@ -226,6 +226,13 @@ impl Core {
         Ok(link::find(self.store.connection())?)
     }
 
+    /// The date of the history bound, and how many readings are before it and never sent.
+    pub fn before_bound(&self) -> Result<Option<(String, u64)>> {
+        let Some(link) = self.link()? else { return Ok(None) };
+        let date = jiff::Timestamp::from_millisecond(link.history_from.0)?.strftime("%Y-%m-%d").to_string();
+        Ok(Some((date, link::before_bound(self.store.connection())?)))
+    }
+
     /// Takes the place that central gave: one transaction.
     pub fn enrol(&mut self, commit: &EnrolCommit) -> Result<Enrolled> {
         self.flush()?;

@@ -119,6 +119,19 @@ pub fn local(connection: &Connection) -> Result<Local> {
     })
 }
 
+/// Readings before the enrolment's history bound, which stay here: exact but for the hour in which the bound lies.
+pub fn before_bound(connection: &Connection) -> Result<u64> {
+    let Some(link) = find(connection)? else { return Ok(0) };
+    let count: i64 = connection.query_row(
+        "SELECT (SELECT count(*) FROM hub_log JOIN hub_boots USING (segment)
+                 WHERE coalesce(own_ms, mono_ms + offset_ms) < ?1)
+             + (SELECT coalesce(sum(rows), 0) FROM hub_hours WHERE (hour + 1) * 3600000 <= ?1)",
+        [link.history_from.0],
+        |row| row.get(0),
+    )?;
+    Ok(count as u64)
+}
+
 fn local_units(connection: &Connection) -> Result<Vec<LocalUnit>> {
     let mut statement = connection.prepare_cached(
         "SELECT u.id, u.name, u.unit_type, u.temp_unit, u.temp_min, u.temp_max FROM units AS u

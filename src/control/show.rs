@@ -34,6 +34,7 @@ pub fn status(core: &mut Core) -> Result<Value> {
             "version": env!("CARGO_PKG_VERSION"),
             "enrolled": core.is_enrolled()?,
             "epoch": core.epoch().to_string(),
+            "epoch_began": core.epoch_reason(),
             "database_bytes": figures.database_bytes,
             "commits": core.committed(),
             "storage": core.failing().map_or("ok".to_owned(), |failing| format!("FAILED: {}", failing.reason)),

@@ -304,6 +304,11 @@ impl Core {
         self.epoch.epoch
     }
 
+    /// Why the present epoch began.
+    pub(crate) fn epoch_reason(&self) -> &str {
+        &self.epoch.reason
+    }
+
     pub(crate) fn segment(&self) -> u32 {
         self.segment
     }

@@ -102,11 +102,12 @@ impl Core {
             certificates: None,
             on_urgent: None,
         };
-        core.restore_live(&replayed.doors)?;
         if is_first_row {
             core.note_epoch();
         }
         core.note_clock_events(clock_events);
+        // After the segment began: before, this start has no place in wall time, and all ages would come out as 0.
+        core.restore_live(&replayed.doors)?;
         let stamp = core.stamp_now();
         // Before any other input: nothing may fall due in the gap, in which nobody listened.
         if replayed.last.is_some() {

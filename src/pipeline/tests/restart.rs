@@ -260,3 +260,18 @@ fn a_checkpoint_loses_no_time() {
         assert_eq!(player.hub.alerts(), ["alarm_active|critical|active"], "{cut:?}");
     }
 }
+
+#[test]
+fn a_counter_that_comes_again_after_a_day_is_no_repeat_because_the_hub_restarted() {
+    const HOUR_MS: i64 = 3_600_000;
+    for (pause_ms, want) in [(HOUR_MS, "1"), (25 * HOUR_MS, "2")] {
+        let mut hub = Hub::with_fridge();
+        hub.hear(climate(1, 5, 400));
+        hub.commit();
+        // The same values under the same number: a node that counts to 255, in front of a steady fridge.
+        hub.reboot(pause_ms);
+        hub.hear(climate(1, 5, 400));
+        hub.commit();
+        assert_eq!(hub.row("SELECT count(*) FROM hub_log"), want, "after {pause_ms} ms");
+    }
+}

@@ -1,27 +1,31 @@
 //! What the uplink asks of the core: batches to send and their acknowledgements, configuration and acts from central,
 //! the receiver's time, an enrolment, a new epoch.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use frostguard_sync::api::{Down, EnrolAnswer, RefusedRow, Snapshot};
-use frostguard_sync::wire::{BODY_BYTES_MAX, Lane, ROWS_MAX};
+use frostguard_sync::wire::{BODY_BYTES_MAX, Lane, ROWS_MAX, RowImage};
 
 use crate::audit::event_types::{
-    ALERT_ACKNOWLEDGED, CALIBRATION_REFUSED, HUB_ENROLLED, LANE_CONFLICT, MANUAL_LOG, ROWS_REFUSED,
-    SNAPSHOT_APPLIED, SNAPSHOT_REFUSED, UNIT_REMOVED,
+    ALERT_ACKNOWLEDGED, CALIBRATION_REFUSED, CORRECTIVE_ACTION, HUB_ENROLLED, LANE_CONFLICT, MANUAL_LOG,
+    ROWS_REFUSED, SNAPSHOT_APPLIED, SNAPSHOT_REFUSED, UNIT_REMOVED,
 };
 use crate::audit::{Actor, Entity};
 use crate::clock::trust::ReceiverTime;
 use crate::codec;
-use crate::domain::{Probe, UnixMs};
+use crate::domain::{Probe, Stamp, Temperature, UnitNo, UnixMs};
 use crate::rules::Event;
 use crate::store::audit::Head;
 use crate::store::batches::{self, Limits, StoredBatch};
 use crate::store::down::{self, Act, ActKind};
 use crate::store::link::{self, Enrolled, Enrolment, Local};
 use crate::store::snapshot::{self, Changes, Moment, Outcome};
-use crate::store::{epochs, readings, registry, snapshots, state};
+use crate::store::snapshot_check::{int, uuid};
+use crate::store::{epochs, readings, registry, rows, snapshots, state, tables};
 
-use super::Core;
+use super::{Core, decide};
+
+/// The usual longest time between two manual logs (domain default of the manual limit): 240 min.
+const MANUAL_LOG_MS_MAX: i64 = 240 * 60_000;
 
 /// What an enrolment brings, owned, to be handed to the core's thread.
 pub struct EnrolCommit {
@@ -130,20 +134,62 @@ impl Core {
         }
         let stamp = self.stamp_now();
         let now = self.wall_of(stamp).0;
+        // Told before they are stored: a crash in between tells them again, which changes nothing; the other way round an
+        // alarm would be missed.
+        for row in &down.entries {
+            self.judge_manual_log(row, now, stamp)?;
+        }
+        self.flush()?;
         let (taken, refused) = self.store.write(|tx| down::take_entries(tx, down, now))?;
         for row in &taken {
-            let fields = [
-                ("table", row.table.clone().into()),
-                ("id", row.id.to_string().into()),
-                ("person", "central".into()),
-                ("temperature", "a value".into()),
-            ];
-            self.note_by(Actor::Central, MANUAL_LOG, Entity::Site, fields, stamp.mono);
+            self.note_entry(row, stamp);
         }
         for reason in refused {
             tracing::warn!("an entry of central was not taken: {reason}");
         }
         Ok(())
+    }
+
+    /// A person looked: what a log made centrally says of the present is judged here too. One that is older than the usual
+    /// interval between two says nothing of it.
+    fn judge_manual_log(&mut self, row: &RowImage, now: UnixMs, stamp: Stamp) -> Result<()> {
+        let is_present = int(row, "recorded_at").is_some_and(|at| (now.0 - at).abs() <= MANUAL_LOG_MS_MAX);
+        let Some(unit) =
+            self.unit_of_entry(row).filter(|_| row.table == "manual_temperature_logs" && is_present)
+        else {
+            return Ok(());
+        };
+        let table = tables::find("manual_temperature_logs").context("the table of manual logs is known")?;
+        let Some(hundredths) = int(row, "temperature").filter(|value| value.abs() <= 100_000) else {
+            return Ok(());
+        };
+        if rows::exists(self.store.connection(), table, row.id)? {
+            return Ok(());
+        }
+        let Some(scale) = self.registry.unit(unit).map(|unit| unit.scale) else { return Ok(()) };
+        let temperature = Temperature { hundredths: hundredths as i32, scale };
+        self.take_input(Event::ManualLog { unit, temperature }, stamp);
+        Ok(())
+    }
+
+    fn unit_of_entry(&self, row: &RowImage) -> Option<UnitNo> {
+        let id = uuid(row, "unit_id")?;
+        self.registry.units.iter().find(|unit| unit.id == id).map(|unit| unit.no)
+    }
+
+    fn note_entry(&mut self, row: &RowImage, stamp: Stamp) {
+        let entity = self.unit_of_entry(row).map_or(Entity::Site, Entity::Unit);
+        let scale = self.unit_of_entry(row).and_then(|no| self.registry.unit(no)).map(|unit| unit.scale);
+        let temperature = int(row, "temperature")
+            .zip(scale)
+            .map(|(value, scale)| decide::degrees(Temperature { hundredths: value as i32, scale }));
+        let event_type = if temperature.is_some() { MANUAL_LOG } else { CORRECTIVE_ACTION };
+        let fields = [
+            ("id", row.id.to_string().into()),
+            ("person", "central".into()),
+            ("temperature", temperature.into()),
+        ];
+        self.note_by(Actor::Central, event_type, entity, fields, stamp.mono);
     }
 
     fn take_act(&mut self, act: &Act) -> Result<()> {
@@ -156,14 +202,15 @@ impl Core {
         };
         self.take_input(event, stamp);
         if act.kind == ActKind::Acknowledge {
+            let open = self.rules.open_alerts().find(|open| open.id == act.alert);
             let fields = [
                 ("alert", act.alert.to_string().into()),
-                ("alert_type", "alert".into()),
-                ("unit", "a unit".into()),
+                ("alert_type", open.as_ref().map_or("alert", |open| open.alert_type.as_str()).into()),
                 ("person", act.by.map_or("central".to_owned(), |by| by.to_string()).into()),
             ];
             let actor = act.by.map_or(Actor::Central, Actor::Person);
-            self.note_by(actor, ALERT_ACKNOWLEDGED, Entity::Site, fields, stamp.mono);
+            let entity = open.map_or(Entity::Site, |open| Entity::Unit(open.unit));
+            self.note_by(actor, ALERT_ACKNOWLEDGED, entity, fields, stamp.mono);
         }
         self.flush()?;
         let now = self.wall_of(stamp).0;

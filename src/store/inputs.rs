@@ -155,3 +155,56 @@ fn read(row: &Row<'_>) -> rusqlite::Result<InputRow> {
 fn unreadable(detail: String) -> StoreError {
     StoreError::Value { table: "hub_inputs", detail }
 }
+
+/// Inputs kept: years of doors, restarts and faults of one kitchen, about 100 MB.
+pub const ROWS_MAX: u64 = 1_000_000;
+
+/// Drops the oldest inputs over `keep`, but none that a restart replays: those after the oldest kept checkpoint stay.
+/// Returns how many went.
+pub fn prune(connection: &Connection, keep: u64) -> Result<u64> {
+    let deleted = connection
+        .prepare_cached(
+            "WITH bound AS (SELECT epoch_no, seq FROM hub_inputs ORDER BY epoch_no DESC, seq DESC LIMIT 1 OFFSET ?1),
+                checkpoint AS (SELECT epoch_no, seq FROM hub_checkpoints ORDER BY epoch_no, seq LIMIT 1)
+             DELETE FROM hub_inputs
+             WHERE (epoch_no, seq) <= (SELECT epoch_no, seq FROM bound)
+                AND (epoch_no, seq) <= (SELECT epoch_no, seq FROM checkpoint)",
+        )?
+        .execute([keep as i64])?;
+    Ok(deleted as u64)
+}
+
+#[cfg(test)]
+mod prune_tests {
+    use super::*;
+    use crate::domain::UnixMs;
+    use crate::store::checkpoints::{self, Body};
+    use crate::store::tests::memory;
+
+    #[track_caller]
+    fn check(rows: u64, keep: u64, checkpoints: &[u64], want_first: u64) {
+        let connection = memory();
+        let stamp = Stamp { segment: 1, mono: MonoMs(0) };
+        for seq in 1..=rows {
+            let kind = "door".to_owned();
+            let row = InputRow { epoch_no: 1, seq: Seq(seq), kind, stamp, body: vec![1] };
+            append(&connection, &row).unwrap();
+        }
+        for &seq in checkpoints {
+            let body = Body { tick_base: 0, state: vec![1] };
+            checkpoints::write(&connection, 1, Seq(seq), stamp, UnixMs(0), &body).unwrap();
+        }
+        prune(&connection, keep).unwrap();
+        let first: i64 =
+            connection.query_row("SELECT min(seq) FROM hub_inputs", [], |row| row.get(0)).unwrap();
+        assert_eq!(first as u64, want_first);
+    }
+
+    #[test]
+    fn the_oldest_go_but_none_that_a_restart_needs() {
+        check(100, 200, &[90], 1);
+        check(100, 30, &[90, 95], 71);
+        check(100, 30, &[40], 41);
+        check(100, 30, &[], 1);
+    }
+}

@@ -224,7 +224,7 @@ async fn every_publish_is_told_and_acknowledged_whatever_it_is() {
         match heard.next().await {
             SourceEvent::Frame(frame) => break frame,
             event => {
-                assert!(matches!(event, SourceEvent::Up { .. } | SourceEvent::Refused { .. }), "{event:?}")
+                assert!(matches!(event, SourceEvent::Up { .. } | SourceEvent::Refused { .. }), "{event:?}");
             }
         }
     };

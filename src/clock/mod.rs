@@ -47,6 +47,8 @@ pub enum NtpState {
     Synchronized { error_ms: i64 },
     /// Not (yet, or no longer) disciplined.
     Unsynchronized,
+    /// A time that is played, right by definition: nothing is asked beside it and nothing outranks it.
+    Played,
     /// The kernel did not tell (a sandbox without `adjtimex`); as good as unsynchronized.
     Unknown,
 }

@@ -308,6 +308,10 @@ impl Trust {
 
     fn own_candidate(&self, seen: Observation) -> Option<Placement> {
         let offset_ms = seen.wall.0 - seen.mono.0;
+        if seen.ntp == NtpState::Played {
+            // Even before the build, or what was kept of another run: it begins in the past.
+            return Some(Placement { offset_ms, quality: Quality::Ntp, uncertainty_ms: 0 });
+        }
         if seen.wall < self.floor {
             return None;
         }
@@ -331,7 +335,7 @@ impl Trust {
         let by_receiver = self
             .receiver
             .is_some_and(|receiver| (receiver.offset_ms - placement.offset_ms).abs() <= CONTRADICTION_MS);
-        let by_ntp = matches!(ntp, NtpState::Synchronized { .. })
+        let by_ntp = matches!(ntp, NtpState::Synchronized { .. } | NtpState::Played)
             && (placement.offset_ms - self.seen_offset_ms).abs() <= CONTRADICTION_MS;
         by_receiver || by_ntp
     }

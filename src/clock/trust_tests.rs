@@ -104,6 +104,15 @@ fn what_vouches_and_what_does_not() {
 }
 
 #[test]
+fn a_played_time_is_right_though_it_lies_before_the_build_and_what_was_kept() {
+    let played = Look { at: 0, wall: NOON - HOUR, ntp: NtpState::Played };
+    check(Some(NOON), &[played], &["began 1 start", "placed 1 ntp -3600000 ±0"]);
+    let long_ago = Look { at: 0, wall: 5_000, ntp: NtpState::Played };
+    let (trust, _) = play(None, &[long_ago]);
+    assert_eq!(trust.wall(MonoMs(60_000)), Some(UnixMs(65_000)));
+}
+
+#[test]
 fn steps_begin_segments() {
     let start = Look { at: 0, wall: NOON, ntp: SYNCED };
     let begun = ["began 1 start", "placed 1 ntp +0 ±7", "persist +0"];

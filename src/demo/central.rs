@@ -4,12 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use frostguard_sync::receiver::admin::{self, NewHub, ThresholdScale};
-use frostguard_sync::receiver::{self, Clock as _};
+use frostguard_sync::receiver::{self, Clock as _, SystemClock};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -18,7 +17,6 @@ use uuid::Uuid;
 
 use super::cluster;
 use super::screen::CentralCounts;
-use crate::clock::Clock;
 
 /// How one gets what is missing.
 pub const HOW_TO_GET: &str =
@@ -42,7 +40,6 @@ const SITE_SQL: &str = "
     VALUES ('5f0c0000-0000-4000-8000-000000000003', '5f0c0000-0000-4000-8000-000000000002', 'Kitchen');";
 
 pub struct Central {
-    clock: Arc<CentralClock>,
     receiver: JoinHandle<Result<()>>,
     stop_receiver: Option<oneshot::Sender<()>>,
     address: SocketAddr,
@@ -53,7 +50,7 @@ pub struct Central {
 
 impl Central {
     /// None: PostgreSQL is not installed. `folder` is empty, reachable for other users, and outlives the central.
-    pub async fn start(folder: &Path, clock: Arc<dyn Clock>) -> Result<Option<Self>> {
+    pub async fn start(folder: &Path) -> Result<Option<Self>> {
         let Some(programs) = cluster::programs() else { return Ok(None) };
         let server = Server::start(&programs, folder).await?;
         let admin = connect(&server.url("postgres")).await?;
@@ -76,16 +73,9 @@ impl Central {
         let (stop_receiver, stop) = oneshot::channel::<()>();
         // An error means that the central is gone, which is a stop too.
         let stopped = async move { drop(stop.await) };
-        let clock = Arc::new(CentralClock(clock));
-        let receiver = tokio::spawn(receiver::run_with_clock(config, clock.clone(), listener, stopped));
-        Ok(Some(Self {
-            clock,
-            receiver,
-            stop_receiver: Some(stop_receiver),
-            address,
-            client,
-            _server: server,
-        }))
+        let receiver = tokio::spawn(receiver::run(config, listener, stopped));
+        let stop_receiver = Some(stop_receiver);
+        Ok(Some(Self { receiver, stop_receiver, address, client, _server: server }))
     }
 
     /// Where the receiver listens.
@@ -102,9 +92,9 @@ impl Central {
             threshold_scale: Some(ThresholdScale::Tenths),
             history_from_ms: None,
         };
-        let now_ms = self.clock.now_ms();
-        let added =
-            admin::add_hub(&mut self.client, &new, now_ms).await.context("add the hub in PostgreSQL")?;
+        let added = admin::add_hub(&mut self.client, &new, SystemClock.now_ms())
+            .await
+            .context("add the hub in PostgreSQL")?;
         Ok(added.code)
     }
 
@@ -118,15 +108,6 @@ impl Central {
     pub async fn stop(mut self) -> Result<()> {
         drop(self.stop_receiver.take());
         (&mut self.receiver).await.context("the receiver ended by a panic")?.context("run the receiver")
-    }
-}
-
-/// The hub's own time: a central at another would tell the hub that its clock is wrong.
-struct CentralClock(Arc<dyn Clock>);
-
-impl receiver::Clock for CentralClock {
-    fn now_ms(&self) -> i64 {
-        self.0.wall().0
     }
 }
 

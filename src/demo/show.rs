@@ -80,7 +80,7 @@ async fn show(args: &DemoArgs, folder: &Path) -> Result<()> {
     let clock = Arc::new(ScaledClock::catching_up(real.clone(), args.fast, i64::from(minutes) * 60_000));
     let mut stop = listen_for_stop()?;
     let beyond = tokio::select! {
-        started = Beyond::start(folder, clock.clone()) => started?,
+        started = Beyond::start(folder) => started?,
         () = stopped(&mut stop) => return Ok(()),
     };
     if beyond.is_none() {

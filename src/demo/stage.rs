@@ -156,8 +156,8 @@ pub struct Beyond {
 
 impl Beyond {
     /// None: PostgreSQL is not installed.
-    pub async fn start(folder: &Path, clock: Arc<dyn Clock>) -> Result<Option<Self>> {
-        let Some(central) = Central::start(folder, clock).await? else { return Ok(None) };
+    pub async fn start(folder: &Path) -> Result<Option<Self>> {
+        let Some(central) = Central::start(folder).await? else { return Ok(None) };
         let link = Link::start(central.address()).await?;
         Ok(Some(Self { central, link }))
     }

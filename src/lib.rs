@@ -21,6 +21,7 @@ pub mod counters;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod hub;
+pub mod notify;
 pub mod pipeline;
 pub mod source;
 pub mod store;

@@ -214,6 +214,16 @@ fn rules(config: &Config, found: &mut Findings) {
         ("missed_critical_slow", rules.missed_critical_slow, 1, 1_000),
         ("contact_warning_min", rules.contact_warning_min, 0, minutes_of_a_day),
         ("contact_critical_min", rules.contact_critical_min, 0, minutes_of_a_day),
+        ("manual_interval_min", rules.manual_interval_min, 1, 31 * minutes_of_a_day),
+        ("door_grace_min", rules.door_grace_min, 0, 60),
+        ("door_mask_day_min", rules.door_mask_day_min, 0, 240),
+        ("door_mask_beyond_hundredths", rules.door_mask_beyond_hundredths, 0, 2_000),
+        ("door_warning_min", rules.door_warning_min, 0, minutes_of_a_day),
+        ("door_critical_min", rules.door_critical_min, 0, minutes_of_a_day),
+        ("battery_info_below", rules.battery_info_below, 0, 100),
+        ("battery_warning_below", rules.battery_warning_below, 0, 100),
+        ("faulty_values", rules.faulty_values, 1, 100),
+        ("calibration_due_days", rules.calibration_due_days, 0, 365),
     ] {
         found.require_within(&format!("[rules] {key}"), value.into(), least..=most);
     }
@@ -221,6 +231,7 @@ fn rules(config: &Config, found: &mut Findings) {
         (rules.missed_warning, rules.missed_critical, "missed"),
         (rules.missed_warning_slow, rules.missed_critical_slow, "missed (slow)"),
         (rules.contact_warning_min, rules.contact_critical_min, "contact"),
+        (rules.door_warning_min, rules.door_critical_min, "door"),
     ] {
         found.require(warning <= critical, || {
             format!("[rules] {what}: the warning must not come after the critical alert")

@@ -1,6 +1,7 @@
 //! Configuration: one TOML file, loaded once; each task is handed its own section.
 
 mod check;
+mod notify;
 mod secret;
 mod sections;
 mod unknown;
@@ -12,6 +13,10 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 pub use check::Findings;
+pub use notify::{
+    ButtonSection, ModemMode, ModemSection, NotifyMqttSection, NotifySection, SignalRole, SignalSection,
+    SmtpSection, SmtpSecurity, WebhookSection,
+};
 pub use secret::Secret;
 pub use sections::{
     BrokerUrl, ClockSection, ControlSection, HubSection, LogFormat, LogSection, MqttKind, MqttSection,
@@ -37,6 +42,7 @@ pub struct Config {
     pub uplink: UplinkSection,
     pub control: ControlSection,
     pub rules: Constants,
+    pub notify: NotifySection,
     pub log: LogSection,
 }
 

@@ -215,6 +215,26 @@ pub struct Constants {
     pub missed_critical_slow: u32,
     pub contact_warning_min: u32,
     pub contact_critical_min: u32,
+    /// A manual log is due this long after the last one, or after the last reading, where the unit says nothing else.
+    pub manual_interval_min: u32,
+    /// An open door holds an excursion back this long; after it the confirm delay is doubled.
+    pub door_grace_min: u32,
+    /// A unit's door holds back at most so long a day.
+    pub door_mask_day_min: u32,
+    /// A door holds nothing back beyond the limit by this (hundredths of a degree Celsius).
+    pub door_mask_beyond_hundredths: u32,
+    /// An open door: minutes to the warning where no rule says otherwise, and to the critical alert.
+    pub door_warning_min: u32,
+    pub door_critical_min: u32,
+    /// Percent.
+    pub battery_info_below: u32,
+    pub battery_warning_below: u32,
+    /// Consecutive faulty values of a probe.
+    pub faulty_values: u32,
+    pub calibration_due_days: u32,
+    /// Unit types whose regular defrosts and deliveries are learned and do not alarm; the others are watched by the
+    /// plain limit, as the law wants it for chilled food.
+    pub defrost_unit_types: Vec<UnitType>,
 }
 
 impl Default for Constants {
@@ -233,6 +253,17 @@ impl Default for Constants {
             missed_critical_slow: 3,
             contact_warning_min: 15,
             contact_critical_min: 30,
+            manual_interval_min: 240,
+            door_grace_min: 10,
+            door_mask_day_min: 60,
+            door_mask_beyond_hundredths: 500,
+            door_warning_min: 3,
+            door_critical_min: 10,
+            battery_info_below: 20,
+            battery_warning_below: 10,
+            faulty_values: 2,
+            calibration_due_days: 14,
+            defrost_unit_types: vec![UnitType::Freezer, UnitType::WalkInFreezer],
         }
     }
 }

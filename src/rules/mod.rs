@@ -5,6 +5,7 @@
 //!
 //! - `state`: what is remembered, its checkpoint, what it shows; `unit`, `probe`: its parts.
 //! - `step`: events and deadlines in order; `temperature`, `contact`: the two machines.
+//! - `device`: alerts about a sensor itself; `late`: alarms that are known too late; `calls`: who must hear of it, and when.
 //! - `limits`: which rule applies and what it makes of a temperature; `schedule`, `zone`: when it holds.
 //!
 //! What the two tables of the domain leave open is decided so:
@@ -18,7 +19,10 @@
 //! - Of two rules of one level, one with a schedule goes first, then the smaller id. While wall time is unknown a rule
 //!   with a schedule does not hold: the unit's own limits are watched.
 
+mod calls;
 mod contact;
+mod device;
+mod late;
 mod limits;
 mod probe;
 mod schedule;
@@ -30,6 +34,8 @@ mod tests;
 mod unit;
 mod zone;
 
+pub use calls::Call;
+pub use device::BatteryClass;
 pub use schedule::ScheduleError;
 pub use state::{LastReading, OpenAlert, STATE_VERSION, State, StateError, UnitView};
 pub use step::step;
@@ -111,6 +117,18 @@ pub enum Event {
     },
     /// Time passed; only deadlines fire.
     Tick,
+    /// A battery went into another class (`BatteryClass`), or is heard for the first time. Percent.
+    Battery {
+        unit: UnitNo,
+        device: DeviceNo,
+        percent: u8,
+    },
+    /// Two senders are heard under one address of a source that cannot tell them apart, or no longer.
+    Senders {
+        unit: UnitNo,
+        device: DeviceNo,
+        are_two: bool,
+    },
 }
 
 /// How long the hub did not run.
@@ -131,6 +149,8 @@ pub struct ReadingEvent {
     pub temperature: Temperature,
     /// From a history or older than the newest judged one of its probe: stored, never moves the present state.
     pub is_late: bool,
+    /// The reading's own time, Unix ms, where it has one; late readings are judged by it.
+    pub measured_ms: Option<i64>,
 }
 
 /// Everything the rules need to know about the site. Replaced as a whole.
@@ -140,6 +160,7 @@ pub struct RuleConfig {
     /// Enabled rules only, of every level.
     pub rules: Vec<Rule>,
     pub probes: Vec<ProbeConfig>,
+    pub devices: Vec<DeviceConfig>,
     /// IANA name of the site's time zone.
     pub zone: String,
     pub constants: Constants,
@@ -191,6 +212,15 @@ pub struct ProbeConfig {
     pub unit: UnitNo,
     /// Configured or the model's factory value; None: learned from the gaps.
     pub check_in_s: Option<u32>,
+}
+
+/// A device with a probe, a door or anything else assigned to a unit; alerts about it are that unit's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceConfig {
+    pub device: DeviceNo,
+    pub unit: UnitNo,
+    /// When its newest calibration expires, Unix ms.
+    pub calibration_expires_ms: Option<i64>,
 }
 
 /// The hub configuration's part of domain.md's table of constants.
@@ -308,6 +338,7 @@ pub enum What {
         rule: Option<Uuid>,
         trigger: Option<Temperature>,
         violated: Option<Violated>,
+        reason: Reason,
     },
     /// The alert `alert` is confirmed or rose, and has `severity` now; level and `escalated_at` follow.
     Raised { alert: Uuid, alert_type: AlertType, severity: Severity, reason: Reason },
@@ -315,6 +346,44 @@ pub enum What {
     Resolved { alert: Uuid, alert_type: AlertType, at: Tick, by: Option<Uuid> },
     /// `units.status` changed (the higher of both machines); one per change of either machine.
     Status { machine: Machine, from: UnitStatus, to: UnitStatus, shown: UnitStatus, reason: Reason },
+    /// The people of `level` must be called about an open alert.
+    Called { alert: Uuid, alert_type: AlertType, severity: Severity, level: u8, cause: Cause },
+    /// An alarm among readings that came too late, over by now; with `Decision::id` as its id. Times are Unix ms,
+    /// `trigger` is the worst temperature.
+    Late {
+        alert_type: AlertType,
+        severity: Severity,
+        rule: Option<Uuid>,
+        trigger: Temperature,
+        violated: Violated,
+        from_ms: i64,
+        to_ms: i64,
+    },
+}
+
+/// Why people are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The alert was confirmed, opened, or got worse.
+    First,
+    /// Nobody took it: the next level.
+    Escalated,
+    /// Nobody took it at the last level either.
+    Repeated,
+    /// Somebody took it, and it is critical still.
+    Reminder,
+}
+
+impl Cause {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::First => "first",
+            Cause::Escalated => "escalated",
+            Cause::Repeated => "repeated",
+            Cause::Reminder => "reminder",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -345,6 +414,12 @@ pub enum Reason {
     UnitRemoved,
     /// The unit's last probe was taken away: nothing is left to be silent.
     ProbeUnassigned,
+    /// Nobody measured by hand in time.
+    NoManualLog,
+    FaultyValues,
+    TwoSenders,
+    LowBattery,
+    CalibrationDue,
 }
 
 impl Reason {
@@ -363,6 +438,11 @@ impl Reason {
             Reason::Reading => "reading",
             Reason::UnitRemoved => "unit_removed",
             Reason::ProbeUnassigned => "probe_unassigned",
+            Reason::NoManualLog => "no_manual_log",
+            Reason::FaultyValues => "faulty_values",
+            Reason::TwoSenders => "two_senders",
+            Reason::LowBattery => "low_battery",
+            Reason::CalibrationDue => "calibration_due",
         }
     }
 }

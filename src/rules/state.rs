@@ -3,13 +3,15 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::calls::{Call, Calls};
+use super::device::BatteryClass;
 use super::unit::Unit;
 use super::zone::Zone;
 use super::{Constants, Rule, RuleConfig, Tick};
 use crate::domain::{AlertType, DeviceNo, Severity, Temperature, UnitNo, UnitStatus};
 
 /// The first byte of a checkpoint. A build reads only its own version: older state is rebuilt by replay.
-pub const STATE_VERSION: u8 = 1;
+pub const STATE_VERSION: u8 = 2;
 
 /// The rules' whole memory. `State::default()` knows no unit until an `Event::Configured`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -19,6 +21,7 @@ pub struct State {
     pub(super) site: Site,
     /// Sorted by number.
     pub(super) units: Vec<Unit>,
+    pub(super) calls: Calls,
     /// No deadline is earlier; may be too early, never too late.
     #[serde(skip)]
     pub(super) quiet_until: Tick,
@@ -89,7 +92,8 @@ impl State {
 
     /// The earliest instant at which something is decided without an event; never before `tick()`.
     pub fn next_deadline(&self) -> Option<Tick> {
-        self.units.iter().filter_map(|unit| unit.deadline).min().map(|tick| tick.max(self.tick))
+        let units = self.units.iter().filter_map(|unit| unit.deadline);
+        units.chain(self.calls.next_deadline()).min().map(|tick| tick.max(self.tick))
     }
 
     pub fn unit(&self, unit: UnitNo) -> Option<UnitView> {
@@ -102,6 +106,18 @@ impl State {
 
     pub fn open_alerts(&self) -> impl Iterator<Item = OpenAlert> {
         self.units.iter().flat_map(Unit::open_alerts)
+    }
+
+    /// Open alerts with who was called about them.
+    pub fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.calls.iter()
+    }
+
+    /// How a device's battery stood when the rules last heard of it.
+    pub fn battery_class(&self, unit: UnitNo, device: DeviceNo) -> Option<BatteryClass> {
+        let unit = &self.units[self.find(unit)?];
+        let state = unit.devices.iter().find(|state| state.device == device)?;
+        state.battery_class(&self.site.constants)
     }
 
     /// A checkpoint: the version byte, then postcard.

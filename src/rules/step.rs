@@ -7,7 +7,7 @@ use super::probe::ProbeState;
 use super::state::{Site, State};
 use super::unit::Unit;
 use super::{At, Decision, Event, Gap, Machine, Reason, RuleConfig, Tick, Violated, What};
-use crate::domain::{AlertType, Severity, Temperature, UnitNo, UnitStatus};
+use crate::domain::{AlertType, DeviceNo, Severity, Temperature, UnitNo, UnitStatus};
 use frostguard_sync::ids::decision_id;
 
 /// Fires every deadline up to `at.tick`, each at its own instant and in order of (instant, unit), then the event;
@@ -27,11 +27,45 @@ pub fn step(state: &mut State, event: &Event, at: At, out: &mut Vec<Decision>) {
         }
         Event::Reading(reading) => {
             state.fire_until(tick, at, out);
-            state.on_unit(reading.unit, at, out, |unit, turn| unit.read(reading, turn));
+            if reading.is_late {
+                let alarm_since = state.calls.alarm_since(reading.unit);
+                state.on_unit(reading.unit, at, out, |unit, turn| unit.read_late(reading, alarm_since, turn));
+            } else {
+                state.on_unit(reading.unit, at, out, |unit, turn| {
+                    unit.hear_good(reading.device, reading.probe, turn);
+                    unit.read(reading, turn);
+                });
+            }
         }
         Event::ManualLog { unit, temperature } => {
             state.fire_until(tick, at, out);
-            state.on_unit(*unit, at, out, |unit, turn| unit.log_manually(*temperature, turn));
+            state.on_unit(*unit, at, out, |unit, turn| {
+                unit.note_manual_log(turn);
+                unit.log_manually(*temperature, turn);
+            });
+        }
+        Event::Faulty { unit, device, probe } => {
+            state.fire_until(tick, at, out);
+            state.on_unit(*unit, at, out, |unit, turn| unit.take_fault(*device, *probe, turn));
+        }
+        Event::Battery { unit, device, percent } => {
+            state.fire_until(tick, at, out);
+            state.on_unit(*unit, at, out, |unit, turn| unit.take_battery(*device, *percent, turn));
+        }
+        Event::Senders { unit, device, are_two } => {
+            state.fire_until(tick, at, out);
+            state.on_unit(*unit, at, out, |unit, turn| {
+                if *are_two {
+                    unit.take_two_senders(*device, turn);
+                } else {
+                    unit.end_two_senders(*device, turn);
+                }
+            });
+        }
+        Event::Acknowledged { alert } => {
+            state.fire_until(tick, at, out);
+            state.calls.acknowledge(*alert, tick);
+            state.quiet_until = Tick(i64::MIN);
         }
         Event::Resolved { alert, by } => {
             state.fire_until(tick, at, out);
@@ -44,12 +78,12 @@ pub fn step(state: &mut State, event: &Event, at: At, out: &mut Vec<Decision>) {
         Event::Placed { offset_ms } => {
             state.fire_until(tick, at, out);
             state.site.offset_ms = *offset_ms;
+            // Calibrations fall due by wall time.
+            state.derive();
         }
-        // Doors, faults, sources and acknowledgements move neither machine.
+        // Doors and sources move neither machine.
         Event::Tick
-        | Event::Faulty { .. }
         | Event::Door { .. }
-        | Event::Acknowledged { .. }
         | Event::SourceUp { .. }
         | Event::SourceDown { .. } => state.fire_until(tick, at, out),
     }
@@ -80,6 +114,11 @@ impl Turn<'_> {
         rule: Option<Uuid>,
         trigger: Option<(Temperature, Violated)>,
     ) -> Alert {
+        let reason = match alert_type {
+            AlertType::AlarmActive => Reason::OutOfLimits,
+            AlertType::MissedManualEntry => Reason::NoManualLog,
+            _ => Reason::MissedCheckIns,
+        };
         let what = What::Opened {
             alert_type,
             severity,
@@ -87,8 +126,50 @@ impl Turn<'_> {
             rule,
             trigger: trigger.map(|(temperature, _)| temperature),
             violated: trigger.map(|(_, side)| side),
+            reason,
         };
         Alert { id: self.decide(unit, what), severity }
+    }
+
+    /// Of an alert about a device.
+    pub fn open_about(
+        &mut self,
+        unit: UnitNo,
+        device: DeviceNo,
+        alert_type: AlertType,
+        severity: Severity,
+        rule: Option<Uuid>,
+        reason: Reason,
+    ) -> Alert {
+        let (device, trigger, violated) = (Some(device), None, None);
+        let what = What::Opened { alert_type, severity, device, rule, trigger, violated, reason };
+        Alert { id: self.decide_about(unit, device, what), severity }
+    }
+
+    pub fn raise_about(
+        &mut self,
+        unit: UnitNo,
+        device: DeviceNo,
+        alert_type: AlertType,
+        alert: &mut Alert,
+        severity: Severity,
+        reason: Reason,
+    ) {
+        alert.severity = severity;
+        let what = What::Raised { alert: alert.id, alert_type, severity, reason };
+        self.decide_about(unit, Some(device), what);
+    }
+
+    pub fn resolve_about(
+        &mut self,
+        unit: UnitNo,
+        device: DeviceNo,
+        alert_type: AlertType,
+        alert: Alert,
+        by: Option<Uuid>,
+    ) {
+        let what = What::Resolved { alert: alert.id, alert_type, at: self.tick, by };
+        self.decide_about(unit, Some(device), what);
     }
 
     pub fn raise(
@@ -108,7 +189,12 @@ impl Turn<'_> {
     }
 
     pub fn decide(&mut self, unit: UnitNo, what: What) -> Uuid {
-        let id = decision_id(self.at.epoch, self.at.after.0, what.kind(), unit.0, 0);
+        self.decide_about(unit, None, what)
+    }
+
+    fn decide_about(&mut self, unit: UnitNo, device: Option<DeviceNo>, what: What) -> Uuid {
+        let device = device.map_or(0, |device| device.0);
+        let id = decision_id(self.at.epoch, self.at.after.0, what.kind(), unit.0, device);
         self.out.push(Decision { tick: self.tick, id, unit, what });
         id
     }
@@ -122,10 +208,25 @@ impl What {
             What::Raised { alert_type, severity, .. } => match (alert_type, severity) {
                 (AlertType::AlarmActive, Severity::Critical) => "raised alarm_active critical",
                 (AlertType::AlarmActive, _) => "raised alarm_active",
-                _ => "raised monitoring_interrupted",
+                (AlertType::MonitoringInterrupted, _) => "raised monitoring_interrupted",
+                (AlertType::MissedManualEntry, _) => "raised missed_manual_entry",
+                (AlertType::LowBattery, _) => "raised low_battery",
+                (AlertType::SensorFault, _) => "raised sensor_fault",
+                (AlertType::DoorOpen, _) => "raised door_open",
+                (AlertType::CalibrationDue, _) => "raised calibration_due",
             },
-            What::Resolved { alert_type: AlertType::AlarmActive, .. } => "resolved alarm_active",
-            What::Resolved { .. } => "resolved monitoring_interrupted",
+            What::Resolved { alert_type, .. } => match alert_type {
+                AlertType::AlarmActive => "resolved alarm_active",
+                AlertType::MonitoringInterrupted => "resolved monitoring_interrupted",
+                AlertType::MissedManualEntry => "resolved missed_manual_entry",
+                AlertType::LowBattery => "resolved low_battery",
+                AlertType::SensorFault => "resolved sensor_fault",
+                AlertType::DoorOpen => "resolved door_open",
+                AlertType::CalibrationDue => "resolved calibration_due",
+            },
+            What::Late { .. } => "late alarm_active",
+            // `Calls` makes the ids of its own, which count.
+            What::Called { .. } => "called",
             What::Status { machine: Machine::Temperature, to, .. } => match to {
                 UnitStatus::Excursion => "state temperature excursion",
                 UnitStatus::AlarmActive => "state temperature alarm_active",
@@ -135,6 +236,7 @@ impl What {
             What::Status { machine: Machine::Contact, to, .. } => match to {
                 UnitStatus::Offline => "state contact offline",
                 UnitStatus::MonitoringInterrupted => "state contact monitoring_interrupted",
+                UnitStatus::ManualRequired => "state contact manual_required",
                 _ => "state contact ok",
             },
         }
@@ -142,20 +244,27 @@ impl What {
 }
 
 impl State {
-    /// Fires what is due up to `until`, the earliest first.
+    /// Fires what is due up to `until`, the earliest first; of one instant the machines before the calls.
     fn fire_until(&mut self, until: Tick, at: At, out: &mut Vec<Decision>) {
         while self.quiet_until <= until {
-            let next =
-                self.units.iter().enumerate().filter_map(|(index, unit)| Some((unit.deadline?, index))).min();
-            let Some((deadline, index)) = next.filter(|(deadline, _)| *deadline <= until) else {
-                self.quiet_until = next.map_or(Tick(i64::MAX), |(deadline, _)| deadline);
+            let units = self.units.iter().enumerate();
+            let next = units.filter_map(|(index, unit)| Some((unit.deadline?, index))).min();
+            let call = self.calls.next_deadline();
+            let deadline = next.map(|(deadline, _)| deadline).into_iter().chain(call).min();
+            let Some(deadline) = deadline.filter(|deadline| *deadline <= until) else {
+                self.quiet_until = deadline.unwrap_or(Tick(i64::MAX));
                 return;
             };
             self.tick = deadline.max(self.tick);
-            self.on_index(index, At { tick: self.tick, ..at }, out, |unit, turn| {
-                unit.fire_contact(turn);
-                unit.fire_heat(turn);
-            });
+            let at = At { tick: self.tick, ..at };
+            match next.filter(|(own, _)| *own <= deadline) {
+                Some((_, index)) => self.on_index(index, at, out, |unit, turn| {
+                    unit.fire_contact(turn);
+                    unit.fire_heat(turn);
+                    unit.fire_devices(turn);
+                }),
+                None => self.calls.fire(at, out),
+            }
         }
     }
 
@@ -178,10 +287,28 @@ impl State {
         out: &mut Vec<Decision>,
         act: impl FnOnce(&mut Unit, &mut Turn),
     ) {
+        let from = out.len();
         let unit = &mut self.units[index];
         act(unit, &mut Turn { site: &self.site, tick: at.tick, at, out });
         unit.deadline = unit.next_deadline(&self.site);
         self.quiet_until = self.quiet_until.min(unit.deadline.unwrap_or(Tick(i64::MAX)));
+        self.follow(from, at, out);
+    }
+
+    /// Calls follow from what was decided since `out[from]`.
+    fn follow(&mut self, from: usize, at: At, out: &mut Vec<Decision>) {
+        if out.len() == from {
+            return;
+        }
+        for index in from..out.len() {
+            let Decision { unit, what: What::Resolved { alert, at: end, .. }, .. } = out[index] else { continue };
+            let (Some(since), Some(offset)) = (self.calls.was_alarm(alert), self.site.offset_ms) else { continue };
+            if let Some(index) = self.find(unit) {
+                self.units[index].late.note_told(since.plus(offset).0, end.plus(offset).0);
+            }
+        }
+        self.calls.follow(from, at, out);
+        self.quiet_until = self.quiet_until.min(self.calls.next_deadline().unwrap_or(Tick(i64::MAX)));
     }
 
     fn start(&mut self, gap: Gap, at: At) {
@@ -193,23 +320,25 @@ impl State {
                 unit.doubt_elapsed();
             }
         }
+        self.calls.start(at.tick);
         self.derive();
     }
 
     fn close_alert(&mut self, alert: Uuid, by: Option<Uuid>, at: At, out: &mut Vec<Decision>) {
-        let is = |open: Option<Alert>| open.is_some_and(|open| open.id == alert);
         for index in 0..self.units.len() {
-            let unit = &self.units[index];
-            if is(unit.heat.alert) {
-                self.on_index(index, at, out, |unit, turn| unit.close_temperature_alert(by, turn));
-            } else if is(unit.contact.alert) {
-                self.on_index(index, at, out, |unit, turn| unit.close_contact_alert(by, turn));
-            }
+            self.on_index(index, at, out, |unit, turn| {
+                if unit.heat.alert.is_some_and(|open| open.id == alert) {
+                    unit.close_temperature_alert(by, turn);
+                } else if !unit.close_contact_alert(alert, by, turn) {
+                    unit.close_device_alert(alert, by, turn);
+                }
+            });
         }
     }
 
     /// Replaces the configuration; units and probes that stay keep what they know.
     fn configure(&mut self, config: &RuleConfig, at: At, out: &mut Vec<Decision>) {
+        let from = out.len();
         self.replace_site(config);
         let mut former = std::mem::take(&mut self.units);
         let rhythms: Vec<ProbeState> = former.iter().flat_map(|unit| unit.probes.clone()).collect();
@@ -232,14 +361,15 @@ impl State {
             let mut turn = Turn { site: &self.site, tick: at.tick, at, out };
             unit.restore_contact(Reason::UnitRemoved, &mut turn);
             unit.end_excursion(at.tick, None, Reason::UnitRemoved, &mut turn);
+            unit.drop_devices(&mut turn);
         }
         for unit in &mut self.units {
-            if unit.probes.is_empty() {
-                let mut turn = Turn { site: &self.site, tick: at.tick, at, out };
-                unit.restore_contact(Reason::ProbeUnassigned, &mut turn);
-            }
+            let mut turn = Turn { site: &self.site, tick: at.tick, at, out };
+            unit.reconsider_contact(&mut turn);
+            unit.assign_devices(&config.devices, &mut turn);
         }
         self.derive();
+        self.follow(from, at, out);
     }
 }
 

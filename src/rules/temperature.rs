@@ -342,7 +342,7 @@ impl Unit {
     }
 
     /// Below the minimum of a freezer type is a warning, never critical.
-    fn may_be_critical(&self, side: Violated) -> bool {
+    pub fn may_be_critical(&self, side: Violated) -> bool {
         side == Violated::Max || !self.config.unit_type.is_freezer()
     }
 

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::contact::Contact;
+use super::device::DeviceState;
+use super::late::Late;
 use super::probe::ProbeState;
 use super::state::{OpenAlert, Site, UnitView};
 use super::step::Alert;
@@ -17,6 +19,9 @@ pub(super) struct Unit {
     pub probes: Vec<ProbeState>,
     pub heat: Heat,
     pub contact: Contact,
+    /// In the order of the configuration.
+    pub devices: Vec<DeviceState>,
+    pub late: Late,
     /// When `shown` became what it is.
     pub since: Tick,
     /// Indices into `Site::rules` of the temperature rules of this unit, most specific first.
@@ -34,6 +39,8 @@ impl Unit {
             probes: Vec::new(),
             heat: Heat::default(),
             contact: Contact::new(tick),
+            devices: Vec::new(),
+            late: Late::default(),
             since: tick,
             rules: Vec::new(),
             deadline: None,
@@ -44,7 +51,8 @@ impl Unit {
         UnitView {
             unit: self.config.unit,
             temperature: self.heat.status(),
-            contact: (!self.probes.is_empty()).then(|| self.contact.status()),
+            contact: (!self.probes.is_empty() || self.contact.status() != UnitStatus::Ok)
+                .then(|| self.contact.status()),
             shown: self.shown(),
             since: self.since,
             last_reading: self.probes.iter().filter_map(|probe| probe.newest).max_by_key(|last| last.tick),
@@ -53,21 +61,22 @@ impl Unit {
 
     pub fn open_alerts(&self) -> impl Iterator<Item = OpenAlert> {
         let unit: UnitNo = self.config.unit;
-        let open = |alert: Option<Alert>, alert_type| {
-            alert.map(|alert| OpenAlert {
-                id: alert.id,
-                unit,
-                device: None,
-                alert_type,
-                severity: alert.severity,
-            })
-        };
-        [
-            open(self.heat.alert, AlertType::AlarmActive),
-            open(self.contact.alert, AlertType::MonitoringInterrupted),
-        ]
-        .into_iter()
-        .flatten()
+        let own = [
+            (AlertType::AlarmActive, self.heat.alert),
+            (AlertType::MonitoringInterrupted, self.contact.alert),
+            (AlertType::MissedManualEntry, self.contact.manual_alert),
+        ];
+        let own = own.into_iter().filter_map(|(alert_type, alert)| Some((None, alert_type, alert?)));
+        let about = self.devices.iter().flat_map(|state| {
+            state.alerts().map(|(alert_type, alert)| (Some(state.device), alert_type, alert))
+        });
+        own.chain(about).map(move |(device, alert_type, alert): (_, _, Alert)| OpenAlert {
+            id: alert.id,
+            unit,
+            device,
+            alert_type,
+            severity: alert.severity,
+        })
     }
 
     /// `units.status`: the higher of both machines.
@@ -94,7 +103,12 @@ impl Unit {
     }
 
     pub fn next_deadline(&self, site: &Site) -> Option<Tick> {
-        self.heat_deadline(&site.constants).into_iter().chain(self.contact_deadline(&site.constants)).min()
+        let devices = self.devices.iter().filter_map(|state| state.deadline(site));
+        self.heat_deadline(&site.constants)
+            .into_iter()
+            .chain(self.contact_deadline(&site.constants))
+            .chain(devices)
+            .min()
     }
 }
 

@@ -14,7 +14,8 @@ use frostguard_hub::control::Request;
 use frostguard_hub::counters::Counters;
 use frostguard_hub::domain::{MonoMs, Scale, Source, UnixMs};
 use frostguard_hub::frame::{Frame, Identity, Payload, Sender, SourceEvent};
-use frostguard_hub::pipeline::settings::{Mode, Settings};
+use frostguard_hub::config::NotifySection;
+use frostguard_hub::pipeline::settings::{Mode, NotifySettings, Settings};
 use frostguard_hub::pipeline::{Core, Random};
 use frostguard_hub::rules::Constants;
 use frostguard_hub::store::Store;
@@ -90,6 +91,7 @@ impl Hub {
                 firmware_version: "0".into(),
             },
             bytes_max: Some(4 << 30),
+            notify: NotifySettings::of(&NotifySection::default()),
             mode: Mode::Service,
         };
         let seed = u64::from(self.counter) + 1;

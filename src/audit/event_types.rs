@@ -50,6 +50,9 @@ event_types! {
         ALERT_OPENED = "alert_opened", "{alert_type} ({severity}) began on {unit}";
         ALERT_RAISED = "alert_raised", "{alert_type} on {unit} is {severity} now ({reason})";
         ALERT_ACKNOWLEDGED = "alert_acknowledged", "{alert_type} on {unit} was acknowledged by {person}";
+        ALERT_CALLED = "alert_called", "Level {level} was called about {alert_type} on {unit} ({cause})";
+        ALERT_LATE = "alert_late", "{alert_type} on {unit} was over before it was known";
+        CALL_FAILED = "call_failed", "{count} messages to people were given up: {reason}";
         ALERT_RESOLVED = "alert_resolved", "{alert_type} on {unit} ended";
     }
     "people" {

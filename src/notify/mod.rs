@@ -6,6 +6,9 @@
 //!   whenever it changes.
 
 pub mod message;
+pub mod plan;
+pub mod quiet;
+pub mod text;
 
 use std::future::Future;
 

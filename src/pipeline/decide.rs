@@ -2,11 +2,14 @@
 
 use anyhow::Result;
 use rusqlite::Transaction;
+use serde_json::Value;
 
-use crate::audit::event_types::{ALERT_OPENED, ALERT_RAISED, ALERT_RESOLVED, STATE_CHANGED};
+use crate::audit::event_types::{
+    ALERT_CALLED, ALERT_LATE, ALERT_OPENED, ALERT_RAISED, ALERT_RESOLVED, STATE_CHANGED,
+};
 use crate::audit::{Actor, Entity, Payload};
 use crate::domain::{AlertType, Severity, Stamp, Temperature, UnitStatus};
-use crate::rules::{Decision, Machine, Violated, What};
+use crate::rules::{Cause, Decision, Machine, Reason, Violated, What};
 use crate::store::alerts::{self, NewAlert};
 use crate::store::audit;
 use crate::store::rows::mark_dirty;
@@ -21,19 +24,58 @@ pub fn message(decision: &Decision, registry: &Registry) -> String {
     match &decision.what {
         What::Opened { alert_type: AlertType::AlarmActive, trigger, violated, .. } => {
             let reading = trigger.map_or_else(String::new, |t| format!(" at {}", degrees(t)));
-            match violated {
-                Some(Violated::Max) => format!("{name} is too warm{reading}"),
-                Some(Violated::Min) => format!("{name} is too cold{reading}"),
-                None => format!("{name} is out of its limits{reading}"),
-            }
+            format!("{name} is {}{reading}", out_of_limits(*violated))
         }
-        What::Opened { alert_type: AlertType::MonitoringInterrupted, .. } => {
-            format!("{name} is not monitored: its sensor is silent")
+        What::Opened { alert_type, device, reason, .. } => {
+            let device = device.and_then(|no| registry.device(no));
+            let device = device.map(|device| device.name.as_deref().unwrap_or(&device.address));
+            opened(name, *alert_type, device.unwrap_or("its sensor"), *reason)
         }
-        What::Opened { alert_type, .. } => format!("{name}: {alert_type}"),
-        What::Raised { alert_type, severity, .. } => format!("{name}: {alert_type} is {severity} now"),
-        What::Resolved { alert_type, .. } => format!("{name}: {alert_type} is over"),
+        What::Late { trigger, violated, .. } => {
+            format!("{name} was {}, up to {}, as its sensor tells only now", out_of_limits(Some(*violated)), degrees(*trigger))
+        }
+        What::Raised { alert_type, severity, .. } => format!("{name}: {} is {severity} now", plain(*alert_type)),
+        What::Resolved { alert_type, .. } => format!("{name}: {} is over", plain(*alert_type)),
         What::Status { from, to, .. } => format!("{name}: {from} to {to}"),
+        What::Called { alert_type, level, .. } => format!("{name}: level {level} is called about {}", plain(*alert_type)),
+    }
+}
+
+fn out_of_limits(violated: Option<Violated>) -> &'static str {
+    match violated {
+        Some(Violated::Max) => "too warm",
+        Some(Violated::Min) => "too cold",
+        None => "out of its limits",
+    }
+}
+
+fn opened(name: &str, alert_type: AlertType, device: &str, reason: Reason) -> String {
+    match (alert_type, reason) {
+        (AlertType::MonitoringInterrupted, _) => format!("{name} is not monitored: its sensor is silent"),
+        (AlertType::MissedManualEntry, _) => {
+            format!("{name}: nobody has measured by hand, and no sensor is heard")
+        }
+        (AlertType::LowBattery, _) => format!("{name}: the battery of {device} is low"),
+        (AlertType::SensorFault, Reason::TwoSenders) => {
+            format!("{name}: two sensors use the address of {device}; give one of them another")
+        }
+        (AlertType::SensorFault, _) => format!("{name}: {device} is faulty; look at its probe and cable"),
+        (AlertType::DoorOpen, _) => format!("{name}: the door is open"),
+        (AlertType::CalibrationDue, _) => format!("{name}: the calibration of {device} runs out"),
+        (alert_type, _) => format!("{name}: {}", plain(alert_type)),
+    }
+}
+
+/// An alert type in words.
+fn plain(alert_type: AlertType) -> &'static str {
+    match alert_type {
+        AlertType::AlarmActive => "the temperature alarm",
+        AlertType::MonitoringInterrupted => "the silence of its sensor",
+        AlertType::MissedManualEntry => "the missing manual log",
+        AlertType::LowBattery => "the low battery",
+        AlertType::SensorFault => "the faulty sensor",
+        AlertType::DoorOpen => "the open door",
+        AlertType::CalibrationDue => "the calibration that is due",
     }
 }
 
@@ -98,6 +140,30 @@ pub fn write(
             );
             (STATE_CHANGED, unit, payload)
         }
+        What::Called { alert, alert_type, severity, level, cause } => {
+            let at_ms = writer.times.of(stamp).ms;
+            if alerts::note_call(tx, *alert, *level, *cause == Cause::Escalated, at_ms)? {
+                mark_dirty(tx, "alerts", *alert)?;
+            }
+            let payload = Payload::of([
+                ("alert", alert.to_string().into()),
+                ("alert_type", alert_type.as_str().into()),
+                ("severity", severity.as_str().into()),
+                ("level", (*level).into()),
+                ("cause", cause.as_str().into()),
+            ]);
+            (ALERT_CALLED, Some(*alert), payload)
+        }
+        What::Late { from_ms, to_ms, .. } => match new_alert(decision, *from_ms, message) {
+            Some(alert) => {
+                alerts::insert_late(tx, &alert, *to_ms, writer.times.of(stamp).ms)?;
+                writer.provisional(tx, "alerts", alert.id, &["created_at"], stamp)?;
+                mark_dirty(tx, "alerts", alert.id)?;
+                let fields = [("from_ms", (*from_ms).into()), ("to_ms", (*to_ms).into()), ("late", true.into())];
+                (ALERT_LATE, Some(decision.id), alert_payload(&alert, fields))
+            }
+            None => return Ok(()),
+        },
     };
     let draft = EventDraft {
         stamp,
@@ -112,10 +178,16 @@ pub fn write(
     writer.append_event(tx, &draft)
 }
 
-/// The row of an opened alert; None for other decisions.
+/// The row of an alert that was opened or is told late; None for other decisions.
 fn new_alert(decision: &Decision, triggered_ms: i64, message: &str) -> Option<NewAlert> {
-    let What::Opened { alert_type, severity, device, rule, trigger, violated } = &decision.what else {
-        return None;
+    let (alert_type, severity, device, rule, trigger, violated) = match &decision.what {
+        What::Opened { alert_type, severity, device, rule, trigger, violated, .. } => {
+            (alert_type, severity, device, rule, *trigger, *violated)
+        }
+        What::Late { alert_type, severity, rule, trigger, violated, .. } => {
+            (alert_type, severity, &None, rule, Some(*trigger), Some(*violated))
+        }
+        _ => return None,
     };
     Some(NewAlert {
         id: decision.id,
@@ -125,7 +197,7 @@ fn new_alert(decision: &Decision, triggered_ms: i64, message: &str) -> Option<Ne
         severity: *severity,
         rule: *rule,
         message: message.to_owned(),
-        trigger: *trigger,
+        trigger,
         violated: violated.map(violated_text),
         triggered_ms,
     })
@@ -135,7 +207,11 @@ fn open(tx: &Transaction<'_>, writer: &Writer<'_>, alert: &NewAlert, stamp: Stam
     alerts::open(tx, alert)?;
     writer.provisional(tx, "alerts", alert.id, &["triggered_at", "created_at"], stamp)?;
     mark_dirty(tx, "alerts", alert.id)?;
-    Ok(Payload::of([
+    Ok(alert_payload(alert, []))
+}
+
+fn alert_payload<const N: usize>(alert: &NewAlert, more: [(&'static str, Value); N]) -> Payload {
+    let fields = [
         ("alert", alert.id.to_string().into()),
         ("alert_type", alert.alert_type.as_str().into()),
         ("severity", alert.severity.as_str().into()),
@@ -143,13 +219,18 @@ fn open(tx: &Transaction<'_>, writer: &Writer<'_>, alert: &NewAlert, stamp: Stam
         ("scale", alert.trigger.map(|t| t.scale.as_str()).into()),
         ("violated", alert.violated.into()),
         ("device", alert.device.map(|device| device.0).into()),
-    ]))
+    ];
+    Payload::of(fields.into_iter().chain(more))
 }
 
 /// True when people must hear of it now: it closes the group at once.
 pub fn is_urgent(what: &What) -> bool {
     match what {
-        What::Opened { .. } | What::Raised { .. } | What::Resolved { .. } => true,
+        What::Opened { .. }
+        | What::Raised { .. }
+        | What::Resolved { .. }
+        | What::Called { .. }
+        | What::Late { .. } => true,
         What::Status { to, .. } => matches!(to, UnitStatus::AlarmActive | UnitStatus::MonitoringInterrupted),
     }
 }
@@ -164,7 +245,9 @@ fn violated_text(violated: Violated) -> &'static str {
 /// Used where a severity decides a colour or a tone.
 pub fn severity_of(what: &What) -> Option<Severity> {
     match what {
-        What::Opened { severity, .. } | What::Raised { severity, .. } => Some(*severity),
+        What::Opened { severity, .. } | What::Raised { severity, .. } | What::Late { severity, .. } => {
+            Some(*severity)
+        }
         _ => None,
     }
 }

@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use crate::domain::{DeviceNo, MonoMs, Seq, Stamp, UnitNo};
 use crate::frame::AckToken;
+use crate::notify::plan::Item;
 use crate::rules::Decision;
+use crate::store::deliveries::Outcome;
 use crate::store::frames::FrameRow;
 use crate::store::inputs::InputRow;
 use crate::store::log::LogRow;
@@ -35,6 +37,10 @@ pub enum Write {
     Decision { decision: Decision, stamp: Stamp, message: String },
     Event(Box<EventDraft>),
     Clock(ClockEvent),
+    /// Somebody must be told.
+    Delivery { item: Box<Item>, stamp: Stamp },
+    /// What became of telling somebody.
+    Settled(Box<Outcome>),
 }
 
 /// An audit row before it is sealed into the chain.

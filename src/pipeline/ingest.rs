@@ -4,7 +4,7 @@
 use crate::codec::{self, DoorState, Fault, Measurement, Quantity};
 use crate::domain::{DeviceNo, MonoMs, Probe, Seq, Stamp, UnitNo};
 use crate::frame::{Frame, Payload};
-use crate::rules::{Event, ReadingEvent};
+use crate::rules::{BatteryClass, Event, ReadingEvent};
 use crate::store::frames::{FrameRow, Outcome};
 use crate::store::log::LogRow;
 
@@ -168,9 +168,16 @@ impl Core {
             }));
             if !is_late {
                 self.live.note_reading(device, probe, recorded);
-                self.live.note_unit(unit, temperature, recorded.0);
+                self.live.note_unit(unit, temperature, humidity, recorded.0);
             }
-            let event = ReadingEvent { unit, device, probe, temperature, is_late };
+            let event = ReadingEvent {
+                unit,
+                device,
+                probe,
+                temperature,
+                is_late,
+                measured_ms: time.own().map(|own| own.0),
+            };
             self.judge(&Event::Reading(event), stamp.mono, Seq(seq.0 - 1));
             taken += 1;
         }
@@ -231,5 +238,19 @@ impl Core {
             })
         });
         self.live.note_device(device, percent, rssi, at);
+        self.live.note_port(device, &frame.sender.port);
+        if let Some(percent) = percent {
+            self.hear_battery(device, percent.clamp(0, 100) as u8, at);
+        }
+    }
+
+    /// The rules hear of a battery when it goes into another class, not with every frame.
+    fn hear_battery(&mut self, device: DeviceNo, percent: u8, at: MonoMs) {
+        let Some(unit) = self.registry.any_unit_of(device) else { return };
+        let class = BatteryClass::of(percent, &self.settings.constants);
+        if self.rules.battery_class(unit, device) != Some(class) {
+            let stamp = Stamp { segment: self.segment, mono: at };
+            self.take_input(Event::Battery { unit, device, percent }, stamp);
+        }
     }
 }

@@ -16,12 +16,16 @@ pub struct Live {
 #[derive(Clone, Copy, Debug)]
 pub struct LiveUnit {
     pub temperature: Temperature,
+    /// Hundredths of a percent, of the same probe.
+    pub humidity: Option<i32>,
     pub recorded_ms: i64,
     pub is_written: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct LiveDevice {
+    /// The port or broker it was heard over last.
+    pub port: String,
     /// Percent.
     pub battery: Option<i32>,
     /// dBm.
@@ -59,10 +63,16 @@ impl Live {
         self.newest.insert((device, probe), recorded);
     }
 
-    pub fn note_unit(&mut self, unit: UnitNo, temperature: Temperature, recorded_ms: i64) {
+    pub fn note_unit(
+        &mut self,
+        unit: UnitNo,
+        temperature: Temperature,
+        humidity: Option<i32>,
+        recorded_ms: i64,
+    ) {
         let newer = self.units.get(&unit).is_none_or(|known| known.recorded_ms <= recorded_ms);
         if newer {
-            self.units.insert(unit, LiveUnit { temperature, recorded_ms, is_written: false });
+            self.units.insert(unit, LiveUnit { temperature, humidity, recorded_ms, is_written: false });
         }
     }
 
@@ -72,6 +82,18 @@ impl Live {
         known.rssi = rssi.or(known.rssi);
         known.seen = at;
         known.is_written = false;
+    }
+
+    pub fn note_port(&mut self, device: DeviceNo, port: &str) {
+        let known = self.devices.entry(device).or_default();
+        if known.port != port {
+            port.clone_into(&mut known.port);
+        }
+    }
+
+    /// The port a device was heard over last, since the start.
+    pub fn port(&self, device: DeviceNo) -> Option<&str> {
+        self.devices.get(&device).map(|live| live.port.as_str()).filter(|port| !port.is_empty())
     }
 
     /// None when the door was in that state already: sensors repeat themselves.

@@ -4,6 +4,7 @@
 //! `driver` is the thin loop around them.
 
 pub mod calibrate;
+pub mod calls;
 pub mod decide;
 pub mod driver;
 pub mod duplicates;
@@ -12,6 +13,7 @@ pub mod live;
 pub mod reading_time;
 pub mod registry;
 pub mod settings;
+pub mod standing;
 pub mod writer;
 
 mod housekeeping;
@@ -32,7 +34,8 @@ use crate::clock::{CertificateTime, Clock};
 use crate::counters::Counters;
 use crate::domain::{DeviceNo, MonoMs, Seq, Stamp, UnitNo};
 use crate::frame::{AckToken, SourceEvent};
-use crate::rules::{self, At, Decision, Event, Tick};
+use crate::notify::plan::Plan;
+use crate::rules::{self, At, Decision, Event, Tick, What};
 use crate::store::Store;
 use crate::store::epochs::EpochRow;
 use crate::store::registry::Place;
@@ -42,6 +45,7 @@ use self::group::{Group, Write};
 use self::live::Live;
 use self::registry::Registry;
 use self::settings::Settings;
+use self::standing::Standings;
 use self::time::Times;
 use crate::store::inputs::{Input, InputRow};
 
@@ -82,6 +86,13 @@ pub struct Core {
     told_offset: Option<Told>,
     /// Judges certificates by the largest time known to be past.
     certificates: Option<CertificateTime>,
+    /// Calls to people that are due.
+    plan: Plan,
+    standing: Standings,
+    /// Alerts whose noise a person stopped at the button, with the calls made about them until then.
+    silenced: BTreeMap<uuid::Uuid, u32>,
+    /// Called when a sender may have something to do, or the board may have changed.
+    on_calls: Option<Box<dyn Fn() + Send>>,
     /// Called when something of lane 0 is committed that should not wait.
     on_urgent: Option<Box<dyn Fn() + Send>>,
 }
@@ -190,6 +201,9 @@ impl Core {
         } else {
             tracing::warn!(source.port = %port, "source {port} is down: {reason}");
         }
+        if is_up {
+            self.plan.end_outage(&port);
+        }
         self.sources.insert(port.clone(), SourceState { is_up, since: now, reason });
         let now = self.not_before(now);
         let event = if is_up { Event::SourceUp { name: port } } else { Event::SourceDown { name: port } };
@@ -235,7 +249,17 @@ impl Core {
             None => tracing::info!("{message}"),
         }
         self.group.opened.get_or_insert(stamp.mono);
-        self.group.push(Write::Decision { decision, stamp, message });
+        self.follow_decision(&decision, stamp, &message);
+        self.group.push(Write::Decision { decision: decision.clone(), stamp, message });
+        self.tell_people(&decision);
+    }
+
+    fn follow_decision(&mut self, decision: &Decision, stamp: Stamp, message: &str) {
+        let person = match decision.what {
+            What::Resolved { by: Some(by), .. } => self.registry.person(by),
+            _ => None,
+        };
+        self.standing.follow(decision, stamp, message, person);
     }
 
     fn next_seq(&mut self) -> Seq {
@@ -276,6 +300,8 @@ fn kind(event: &Event) -> &'static str {
         Event::SourceUp { .. } => "source_up",
         Event::SourceDown { .. } => "source_down",
         Event::Tick => "tick",
+        Event::Battery { .. } => "battery",
+        Event::Senders { .. } => "senders",
     }
 }
 
@@ -289,6 +315,11 @@ impl Core {
     /// `wake` is called after each commit that holds an alert or a person's entry.
     pub fn on_urgent(&mut self, wake: Box<dyn Fn() + Send>) {
         self.on_urgent = Some(wake);
+    }
+
+    /// `wake` is called when a sender may have something to do, and when the board may have changed.
+    pub fn on_calls(&mut self, wake: Box<dyn Fn() + Send>) {
+        self.on_calls = Some(wake);
     }
 
     /// Keeps `certificates` from being judged at a time before the largest one known.

@@ -1,15 +1,18 @@
 //! Whose frame is it, which probe measures which unit, and by how much it is off: loaded from the store, kept in memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 use rusqlite::Connection;
+use uuid::Uuid;
 
 use super::calibrate::{CalibrationRecord, Calibrations};
 use crate::domain::{DeviceNo, Probe, UnitNo, UnixMs};
 use crate::frame::Sender;
-use crate::rules::{Constants, ProbeConfig, Rule, RuleConfig, UnitConfig};
-use crate::store::registry::{self as rows, AssignmentRow, CalibrationRow, DeviceRow, Place, UnitRow};
+use crate::rules::{Constants, DeviceConfig, ProbeConfig, Rule, RuleConfig, UnitConfig};
+use crate::store::registry::{
+    self as rows, AssignmentRow, CalibrationRow, ContactRow, DeviceRow, Place, UnitRow,
+};
 
 /// The hub's devices, units and what joins them. Reloaded as a whole after every change, which is rare.
 #[derive(Clone, Default)]
@@ -24,6 +27,12 @@ pub struct Registry {
     /// Names of rules whose schedule cannot be read.
     pub unreadable_schedules: Vec<String>,
     pub zone: String,
+    /// The site's name.
+    pub site: String,
+    pub contacts: Vec<ContactRow>,
+    /// When the newest calibration of a device expires, Unix ms.
+    expiries: HashMap<DeviceNo, i64>,
+    people: HashMap<Uuid, String>,
     by_eui: HashMap<String, usize>,
     by_address: HashMap<(String, String, String), usize>,
     unit_of: HashMap<(DeviceNo, Probe), UnitNo>,
@@ -39,6 +48,10 @@ impl Registry {
             rules,
             unreadable_schedules,
             zone: rows::zone(conn, place.site)?,
+            site: rows::site_name(conn, place.site)?,
+            contacts: rows::contacts(conn, place.organization)?,
+            expiries: rows::expiries(conn)?.into_iter().collect(),
+            people: rows::people(conn)?.into_iter().collect(),
             ..Registry::default()
         };
         for (index, device) in registry.devices.iter().enumerate() {
@@ -103,6 +116,11 @@ impl Registry {
         self.assignments.iter().find(|a| a.device == device).map(|a| a.unit)
     }
 
+    /// How a person is called.
+    pub fn person(&self, id: Uuid) -> Option<String> {
+        self.people.get(&id).cloned()
+    }
+
     pub fn calibrations(&self, device: DeviceNo) -> Calibrations {
         self.calibrations.get(&device).cloned().unwrap_or_default()
     }
@@ -155,10 +173,25 @@ impl Registry {
                 })
             })
             .collect();
+        let mut devices: Vec<DeviceConfig> = self
+            .assignments
+            .iter()
+            .filter(|a| units.iter().any(|unit| unit.unit == a.unit))
+            .filter(|a| self.device(a.device).is_some_and(|device| device.is_active))
+            .map(|a| DeviceConfig {
+                device: a.device,
+                unit: a.unit,
+                calibration_expires_ms: self.expiries.get(&a.device).copied(),
+            })
+            .collect();
+        // Its first assignment is the unit that a quantity of the whole device belongs to (`any_unit_of`).
+        let mut seen = HashSet::new();
+        devices.retain(|config| seen.insert((config.device, config.unit)));
         RuleConfig {
             units,
             rules: self.rules.clone(),
             probes,
+            devices,
             zone: self.zone.clone(),
             constants: constants.clone(),
         }

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::config::Config;
+use crate::config::{Config, NotifySection};
 use crate::domain::Scale;
+use crate::notify::Channel;
+use crate::notify::plan::Limits;
+use crate::notify::quiet::QuietHours;
 use crate::rules::Constants;
 use crate::store::registry::PlaceNames;
 
@@ -18,7 +21,37 @@ pub struct Settings {
     pub names: PlaceNames,
     /// Bytes the database may take; None: 4 GiB or a quarter of the partition, whichever is less.
     pub bytes_max: Option<u64>,
+    pub notify: NotifySettings,
     pub mode: Mode,
+}
+
+/// Which channels there are, and what holds them back.
+#[derive(Clone, Debug)]
+pub struct NotifySettings {
+    pub has_modem: bool,
+    pub has_smtp: bool,
+    /// Channels without recipients, by their configured names.
+    pub machines: Vec<(Channel, String)>,
+    pub quiet_hours: Option<QuietHours>,
+    pub limits: Limits,
+}
+
+impl NotifySettings {
+    pub fn of(config: &NotifySection) -> Self {
+        let signals = config.signal.iter().map(|section| (Channel::Signal, section.name.clone()));
+        let webhooks = config.webhook.iter().map(|section| (Channel::Webhook, section.name.clone()));
+        let brokers = config.mqtt.iter().map(|section| (Channel::Mqtt, section.name.clone()));
+        Self {
+            has_modem: config.modem.is_some(),
+            has_smtp: config.smtp.is_some(),
+            machines: signals.chain(webhooks).chain(brokers).collect(),
+            quiet_hours: config.quiet_hours.as_deref().and_then(QuietHours::parse),
+            limits: Limits {
+                cool_down_ms: i64::from(config.cool_down_min) * 60_000,
+                sms_per_hour_max: config.sms_per_hour_max as usize,
+            },
+        }
+    }
 }
 
 /// Why the core is opened.
@@ -49,6 +82,7 @@ impl Settings {
                 firmware_version: env!("CARGO_PKG_VERSION").to_owned(),
             },
             bytes_max: config.store.size_mib_max.map(|mib| mib << 20),
+            notify: NotifySettings::of(&config.notify),
             mode,
         }
     }

@@ -12,6 +12,7 @@ use crate::clock::{Clock, Observation};
 use crate::counters::Counters;
 use crate::domain::{DeviceNo, MonoMs, Seq, Stamp, UnixMs};
 use crate::rules::{self, At, Event, Gap, ReadingEvent, Tick};
+use crate::notify::plan::Plan;
 use crate::store::audit;
 use crate::store::boots::{self, Segment};
 use crate::store::epochs::{self, EpochRow};
@@ -25,6 +26,7 @@ use super::live::Live;
 use super::registry::Registry;
 use super::saved::Saved;
 use super::settings::{Mode, Settings};
+use super::standing::Standings;
 use super::time::Times;
 use super::{Core, Random, Timers};
 
@@ -73,6 +75,8 @@ impl Core {
         let gap_ms = match gap {
             Gap::Known { ms } | Gap::AtLeast { ms } => ms,
         };
+        let plan_limits = settings.notify.limits;
+        let standing = Standings::load(store.connection())?;
         let mut core = Core {
             tick_base: replayed.watched_until().0 + gap_ms - seen.mono.0,
             duplicates: Duplicates::new(),
@@ -101,6 +105,10 @@ impl Core {
             told_offset: None,
             certificates: None,
             on_urgent: None,
+            plan: Plan::new(plan_limits),
+            standing,
+            silenced: BTreeMap::new(),
+            on_calls: None,
         };
         if is_first_row {
             core.note_epoch();
@@ -108,6 +116,7 @@ impl Core {
         core.note_clock_events(clock_events);
         // After the segment began: before, this start has no place in wall time, and all ages would come out as 0.
         core.restore_live(&replayed.doors)?;
+        core.restore_calls()?;
         let stamp = core.stamp_now();
         // Before any other input: nothing may fall due in the gap, in which nobody listened.
         if replayed.last.is_some() {
@@ -188,7 +197,7 @@ impl Core {
             if let Some(last) = unit.last_reading {
                 let mono = MonoMs(last.tick.0 - self.tick_base);
                 let (wall, _) = self.wall_of(Stamp { segment: self.segment, mono });
-                self.live.note_unit(unit.unit, last.temperature, wall.0);
+                self.live.note_unit(unit.unit, last.temperature, None, wall.0);
             }
         }
         let stamp = Stamp { segment: self.segment, mono: self.now };
@@ -269,12 +278,18 @@ fn replay_epoch(store: &Store, epoch: &EpochRow, after: Seq, out: &mut Replayed)
                     probe: log.probe,
                     temperature: log.temperature,
                     is_late: log.is_late,
+                    measured_ms: log.own_time.map(|own| own.0),
                 };
                 (Event::Reading(reading), log.stamp)
             }
             ReplayRow::Input(row) => {
-                let input = Input::decode(&row.body)
-                    .with_context(|| format!("read input {} of the rules", row.seq.0))?;
+                let Some(input) = Input::decode(&row.body)
+                    .with_context(|| format!("read input {} of the rules", row.seq.0))?
+                else {
+                    // The configuration is told anew at every start, so the rules know the kitchen again after it.
+                    tracing::warn!("input {} of the rules is of a former version and is passed over", row.seq.0);
+                    continue;
+                };
                 out.tick_base = input.tick_base;
                 (input.event, row.stamp)
             }

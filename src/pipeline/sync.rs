@@ -202,6 +202,7 @@ impl Core {
         };
         self.take_input(event, stamp);
         if act.kind == ActKind::Acknowledge {
+            self.standing.acknowledge(act.alert, act.by.and_then(|by| self.registry.person(by)));
             let open = self.rules.open_alerts().find(|open| open.id == act.alert);
             let fields = [
                 ("alert", act.alert.to_string().into()),

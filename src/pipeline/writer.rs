@@ -9,11 +9,12 @@ use crate::audit::{self, Entity};
 use crate::clock::trust::ClockEvent;
 use crate::counters::Counters;
 use crate::domain::{DeviceNo, MonoMs, Seq, Stamp, UnitNo, UnixMs};
+use crate::notify::plan::Item;
 use crate::rules::Tick;
 use crate::store::epochs::EpochRow;
 use crate::store::registry::Place;
 use crate::store::rows::mark_dirty;
-use crate::store::{self, StoreError, alerts, boots, frames, inputs, log, unplaced};
+use crate::store::{self, StoreError, alerts, boots, deliveries, frames, inputs, log, unplaced};
 
 use super::group::{EventDraft, Group, Write};
 use super::registry::Registry;
@@ -69,6 +70,7 @@ impl Core {
             Ok(head) => {
                 self.store.set_audit_head(head);
                 self.committed += 1;
+                self.plan.stored();
                 self.duplicates.keep();
                 if let Some(failing) = self.failing.take() {
                     let seconds = (now.0 - failing.since.0) / 1_000;
@@ -86,6 +88,7 @@ impl Core {
                     wake();
                 }
                 self.releasable.extend(self.group.take_committed(now));
+                self.wake_senders();
                 Ok(())
             }
             Err(error) => {
@@ -143,6 +146,14 @@ impl Core {
             tracing::error!("STORAGE FAILED: readings are judged and kept in memory only; look at the disk");
         }
         self.store.after_failure(error.as_ref());
+        // Who must be called is called, stored or not.
+        self.wake_senders();
+    }
+
+    fn wake_senders(&self) {
+        if let Some(wake) = &self.on_calls {
+            wake();
+        }
     }
 }
 
@@ -160,6 +171,11 @@ impl Writer<'_> {
             }
             Write::Event(draft) => self.append_event(tx, draft),
             Write::Clock(event) => self.write_clock(tx, event),
+            Write::Delivery { item, stamp } => self.write_delivery(tx, item, *stamp),
+            Write::Settled(outcome) => {
+                deliveries::settle(tx, outcome, self.times.of(outcome.stamp).ms)?;
+                Ok(())
+            }
         }
     }
 
@@ -179,6 +195,16 @@ impl Writer<'_> {
         if alerts::insert_door_event(tx, id, unit, device, is_open, at_ms, duration_s)? {
             self.provisional(tx, "door_events", id, &["timestamp", "created_at"], stamp)?;
             mark_dirty(tx, "door_events", id)?;
+        }
+        Ok(())
+    }
+
+    fn write_delivery(&mut self, tx: &Transaction<'_>, item: &Item, stamp: Stamp) -> Result<()> {
+        if deliveries::insert(tx, item, stamp, self.times.of(stamp).ms)?
+            && item.channel.is_central()
+            && item.alert.is_some()
+        {
+            self.provisional(tx, "notification_deliveries", item.id, &["scheduled_at", "created_at"], stamp)?;
         }
         Ok(())
     }

@@ -19,6 +19,9 @@ const CRITICAL_EVERY_MS: i64 = 15 * MINUTE_MS;
 /// The last level, and a critical alert that somebody took and nobody ended.
 const REPEAT_EVERY_MS: i64 = 60 * MINUTE_MS;
 
+/// Time that passes without any event (a clock of another boot) makes no more calls than this about an alert.
+const REPEATS_MAX: i64 = 1_000;
+
 /// The open alerts, in the order in which they were opened.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Calls(Vec<Call>);
@@ -106,8 +109,8 @@ impl Calls {
         }
     }
 
-    /// Makes the calls that are due at `at.tick`.
-    pub fn fire(&mut self, at: At, out: &mut Vec<Decision>) {
+    /// Makes the calls that are due at `at.tick`; nothing else happens before `until`.
+    pub fn fire(&mut self, until: Tick, at: At, out: &mut Vec<Decision>) {
         for call in &mut self.0 {
             if call.next.is_none_or(|next| next > at.tick) {
                 continue;
@@ -121,6 +124,9 @@ impl Calls {
                 Cause::Repeated
             };
             call.make(cause, at.tick, at, out);
+            if until.since(at.tick) > REPEATS_MAX * REPEAT_EVERY_MS {
+                call.next = Some(until);
+            }
         }
     }
 

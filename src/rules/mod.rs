@@ -376,6 +376,12 @@ pub enum Cause {
 }
 
 impl Cause {
+    pub fn parse(text: &str) -> Option<Self> {
+        [Cause::First, Cause::Escalated, Cause::Repeated, Cause::Reminder]
+            .into_iter()
+            .find(|cause| cause.as_str() == text)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Cause::First => "first",

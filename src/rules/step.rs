@@ -233,6 +233,10 @@ impl What {
                 UnitStatus::Restoring => "state temperature restoring",
                 _ => "state temperature ok",
             },
+            // By a log, after it was lost at the same seq.
+            What::Status { from: UnitStatus::ManualRequired, to: UnitStatus::MonitoringInterrupted, .. } => {
+                "state contact monitoring_interrupted by hand"
+            }
             What::Status { machine: Machine::Contact, to, .. } => match to {
                 UnitStatus::Offline => "state contact offline",
                 UnitStatus::MonitoringInterrupted => "state contact monitoring_interrupted",
@@ -263,7 +267,7 @@ impl State {
                     unit.fire_heat(turn);
                     unit.fire_devices(turn);
                 }),
-                None => self.calls.fire(at, out),
+                None => self.calls.fire(until, at, out),
             }
         }
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use frostguard_sync::scale::divide_rounding;
 
-use crate::domain::{AlertType, DeviceNo, Severity, Temperature, UnitNo, UnitStatus};
+use crate::domain::{AlertStatus, AlertType, DeviceNo, Severity, Temperature, UnitNo, UnitStatus};
 use crate::store::registry::uuid_at;
 
 /// A new alert.
@@ -107,6 +107,44 @@ pub fn raise(tx: &Transaction<'_>, id: Uuid, severity: Severity, at_ms: i64) -> 
         params![id.as_bytes(), severity.as_str(), at_ms],
     )?;
     Ok(changed > 0)
+}
+
+/// Notes that people were called. `is_escalated`: time has raised the level, because nobody took it.
+pub fn note_call(tx: &Transaction<'_>, id: Uuid, level: u8, is_escalated: bool, at_ms: i64) -> Result<bool> {
+    let changed = tx
+        .prepare_cached(
+            "UPDATE alerts SET escalation_level = ?2, updated_at = ?4,
+                    status = CASE WHEN ?3 AND status = 'active' THEN 'escalated' ELSE status END
+             WHERE id = ?1 AND status != 'resolved'",
+        )?
+        .execute(params![id.as_bytes(), level, is_escalated, at_ms])?;
+    Ok(changed > 0)
+}
+
+/// An alarm that is known only after it was over. True when the row was not there before.
+pub fn insert_late(tx: &Transaction<'_>, alert: &NewAlert, resolved_ms: i64, now_ms: i64) -> Result<bool> {
+    let added = tx.execute(
+        "INSERT INTO alerts (id, unit_id, alert_rule_id, alert_type, severity, status, message, trigger_temperature,
+                             threshold_violated, triggered_at, resolved_at, metadata, created_at, updated_at)
+         SELECT ?1, unit_id, (SELECT id FROM alert_rules WHERE id = ?3), ?4, ?5, 'resolved', ?6, ?7, ?8, ?9, ?10,
+                '{\"late\":true}', ?11, ?11
+         FROM hub_units WHERE no = ?2
+         ON CONFLICT (id) DO NOTHING",
+        params![
+            alert.id.as_bytes(),
+            alert.unit.0,
+            alert.rule.map(|rule| *rule.as_bytes()),
+            alert.alert_type.as_str(),
+            alert.severity.as_str(),
+            alert.message,
+            alert.trigger.map(|trigger| divide_rounding(i64::from(trigger.hundredths), 10)),
+            alert.violated,
+            alert.triggered_ms,
+            resolved_ms,
+            now_ms,
+        ],
+    )?;
+    Ok(added > 0)
 }
 
 /// Closes the alert; `resolved_ms` never lies before it was triggered.
@@ -218,6 +256,57 @@ pub fn insert_door_event(
         params![id.as_bytes(), unit.0, device.0, if is_open { "open" } else { "closed" }, at_ms, duration_s],
     )?;
     Ok(added > 0)
+}
+
+/// An alert as memory needs it after a restart.
+pub struct StandingRow {
+    pub id: Uuid,
+    pub unit: UnitNo,
+    pub alert_type: AlertType,
+    pub severity: Severity,
+    pub status: AlertStatus,
+    pub level: u8,
+    pub message: String,
+    pub triggered_ms: i64,
+    pub resolved_ms: Option<i64>,
+    /// Who took or ended it.
+    pub person: Option<String>,
+}
+
+/// The hub's open alerts, and those that an unsent message is about.
+pub fn standing(conn: &Connection) -> Result<Vec<StandingRow>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT a.id, u.no, a.alert_type, a.severity, a.status, a.escalation_level, coalesce(a.message, ''), a.triggered_at,
+                a.resolved_at, (SELECT coalesce(full_name, email) FROM profiles
+                                WHERE id = coalesce(a.resolved_by, a.acknowledged_by))
+         FROM alerts AS a JOIN hub_units AS u ON u.unit_id = a.unit_id
+         WHERE a.id IN (SELECT alert_id FROM hub_alerts WHERE is_open = 1)
+            OR a.id IN (SELECT alert_id FROM hub_deliveries WHERE status = 'pending')",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        let text = |index| row.get::<_, String>(index);
+        let (alert_type, severity, status) = (text(2)?, text(3)?, text(4)?);
+        let (Some(alert_type), Some(severity), Some(status)) =
+            (AlertType::parse(&alert_type), Severity::parse(&severity), AlertStatus::parse(&status))
+        else {
+            continue;
+        };
+        out.push(StandingRow {
+            id: uuid_at(row, 0)?,
+            unit: UnitNo(row.get(1)?),
+            alert_type,
+            severity,
+            status,
+            level: row.get(5)?,
+            message: row.get(6)?,
+            triggered_ms: row.get(7)?,
+            resolved_ms: row.get(8)?,
+            person: row.get(9)?,
+        });
+    }
+    Ok(out)
 }
 
 /// Alerts, newest first; only those not resolved unless `all`. At most 1,000.

@@ -14,8 +14,9 @@ use crate::rules::Event;
 /// Numbers of the counter read at a time: bounds the memory of a replay.
 const REPLAY_WINDOW: u64 = 4_096;
 
-/// Format of `body` written by this version.
-const VERSION: u8 = 1;
+/// Format of `body` written by this version. Version 1 had the whole configuration as postcard, which does not outlive a
+/// new setting.
+const VERSION: u8 = 2;
 
 /// A row of `hub_inputs`. `body` is an encoded `Input`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,16 +37,39 @@ pub struct Input {
     pub event: Event,
 }
 
+/// As it is stored: the configuration as JSON, so that settings of a later version take their defaults; all else is frozen.
+#[derive(Serialize, Deserialize)]
+enum Stored {
+    Configured(String),
+    Other(Event),
+}
+
 impl Input {
     pub fn encode(&self) -> Result<Vec<u8>> {
-        postcard::to_extend(self, vec![VERSION]).map_err(|error| unreadable(error.to_string()))
+        let json = |error: serde_json::Error| unreadable(error.to_string());
+        let stored = match &self.event {
+            Event::Configured(config) => Stored::Configured(serde_json::to_string(config).map_err(json)?),
+            event => Stored::Other(event.clone()),
+        };
+        postcard::to_extend(&(self.tick_base, stored), vec![VERSION])
+            .map_err(|error| unreadable(error.to_string()))
     }
 
-    pub fn decode(body: &[u8]) -> Result<Self> {
+    /// None: it was written by a version whose form is no longer read.
+    pub fn decode(body: &[u8]) -> Result<Option<Self>> {
         match body.split_first() {
             Some((&VERSION, rest)) => {
-                postcard::from_bytes(rest).map_err(|error| unreadable(error.to_string()))
+                let (tick_base, stored): (i64, Stored) =
+                    postcard::from_bytes(rest).map_err(|error| unreadable(error.to_string()))?;
+                let event = match stored {
+                    Stored::Configured(json) => Event::Configured(Box::new(
+                        serde_json::from_str(&json).map_err(|error| unreadable(error.to_string()))?,
+                    )),
+                    Stored::Other(event) => event,
+                };
+                Ok(Some(Self { tick_base, event }))
             }
+            Some((1, _)) => Ok(None),
             other => Err(unreadable(format!("version {:?}", other.map(|(version, _)| version)))),
         }
     }

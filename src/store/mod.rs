@@ -10,6 +10,7 @@ pub mod batches;
 pub mod boots;
 pub mod checkpoints;
 pub mod connection;
+pub mod deliveries;
 pub mod down;
 pub mod epochs;
 mod error;

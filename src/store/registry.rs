@@ -145,6 +145,57 @@ pub fn calibrations(conn: &Connection) -> Result<Vec<CalibrationRow>> {
     rows.collect::<rusqlite::Result<_>>().context("read calibrations")
 }
 
+/// When the newest calibration of each device expires (Unix ms).
+pub fn expiries(conn: &Connection) -> Result<Vec<(DeviceNo, i64)>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT h.no, c.expires_at FROM calibration_records AS c JOIN hub_devices AS h ON h.device_id = c.device_id
+         WHERE c.expires_at IS NOT NULL AND c.calibrated_at =
+            (SELECT max(calibrated_at) FROM calibration_records WHERE device_id = c.device_id)",
+    )?;
+    let rows = statement.query_map([], |row| Ok((DeviceNo(row.get(0)?), row.get(1)?)))?;
+    rows.collect::<rusqlite::Result<_>>().context("read when calibrations expire")
+}
+
+/// Somebody who is called: a row of `escalation_contacts`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContactRow {
+    pub id: Uuid,
+    pub name: String,
+    pub phone: String,
+    pub email: Option<String>,
+    pub priority: i32,
+}
+
+/// The active contacts of an organization, those called first at the front.
+pub fn contacts(conn: &Connection, organization: Uuid) -> Result<Vec<ContactRow>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id, name, phone, email, priority FROM escalation_contacts
+         WHERE organization_id = ?1 AND is_active = 1 ORDER BY priority, name, id",
+    )?;
+    let rows = statement.query_map([organization.as_bytes()], |row| {
+        Ok(ContactRow {
+            id: uuid_at(row, 0)?,
+            name: row.get(1)?,
+            phone: row.get(2)?,
+            email: row.get(3)?,
+            priority: row.get(4)?,
+        })
+    })?;
+    rows.collect::<rusqlite::Result<_>>().context("read the contacts")
+}
+
+/// Names of the people that the hub knows: full name, else e-mail address.
+pub fn people(conn: &Connection) -> Result<Vec<(Uuid, String)>> {
+    let mut statement = conn.prepare_cached("SELECT id, coalesce(full_name, email) FROM profiles")?;
+    let rows = statement.query_map([], |row| Ok((uuid_at(row, 0)?, row.get(1)?)))?;
+    rows.collect::<rusqlite::Result<_>>().context("read the people")
+}
+
+pub fn site_name(conn: &Connection, site: Uuid) -> Result<String> {
+    conn.query_row("SELECT name FROM sites WHERE id = ?1", [site.as_bytes()], |row| row.get(0))
+        .context("read the site's name")
+}
+
 /// The enabled rules. Those of units this hub does not have are left out. The second value names rules whose schedule
 /// cannot be read: they count as always in force.
 pub fn rules(conn: &Connection) -> Result<(Vec<Rule>, Vec<String>)> {

@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::Core;
-use super::settings::{Mode, Settings};
+use super::settings::{Mode, NotifySettings, Settings};
+use crate::config::NotifySection;
 use crate::audit;
 use crate::clock::TestClock;
 use crate::codec::{Fault, Measurement, Quantity};
@@ -267,6 +268,7 @@ fn settings(state_dir: PathBuf) -> Settings {
             firmware_version: "0".into(),
         },
         bytes_max: Some(4 << 30),
+        notify: NotifySettings::of(&NotifySection::default()),
         mode: Mode::Service,
     }
 }

@@ -64,7 +64,7 @@ fn only_temperatures_of_assigned_probes_check_in() {
 #[track_caller]
 fn check_silence(site: &str, offline: &str, interrupted: &str) {
     check(
-        &format!("fridge 0.0..5.0 {site}"),
+        &format!("fridge 0.0..5.0 manual=100000 {site}"),
         &format!(
             "0 4.0
              9999 tick => @{offline} open contact warning; @{offline} contact ok>offline missed_check_ins; \
@@ -152,7 +152,7 @@ fn several_probes_are_offline_when_the_last_one_is() {
 fn check_in_clocks_start_anew_when_the_hub_does() {
     // Down from 5 to 500 min.
     check(
-        "fridge 0.0..5.0 every=300",
+        "fridge 0.0..5.0 every=300 manual=100000",
         "0 4.0
          500 start known 495
          515:29 tick

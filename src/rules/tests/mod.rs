@@ -3,6 +3,7 @@
 
 #![allow(clippy::format_push_string, clippy::format_collect, reason = "scripts are short and read better so")]
 
+mod calls;
 mod contact;
 mod properties;
 mod rules;
@@ -37,14 +38,26 @@ fn check(site: &str, script: &str) {
     }
 }
 
+/// The same with the calls to people shown.
+#[track_caller]
+fn check_calls(site: &str, script: &str) {
+    let mut player = Player { shows_calls: true, ..Player::new(site) };
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (event, want) = line.split_once("=>").unwrap_or((line, ""));
+        let got = player.play(event.trim());
+        assert_eq!(got, want.trim(), "decisions of the line `{line}`");
+    }
+}
+
 struct Player {
     state: State,
     seq: u64,
+    shows_calls: bool,
 }
 
 impl Player {
     fn new(site: &str) -> Self {
-        let mut player = Self { state: State::new(), seq: 0 };
+        let mut player = Self { state: State::new(), seq: 0, shows_calls: false };
         let mut out = Vec::new();
         step(&mut player.state, &Event::Configured(Box::new(parse_site(site))), at(0, 0), &mut out);
         assert_eq!(out, vec![]);
@@ -58,14 +71,21 @@ impl Player {
         let mut out = Vec::new();
         step(&mut self.state, &event, at(tick, self.seq), &mut out);
         self.seq += 1;
-        out.iter().map(|decision| tell(decision, tick)).collect::<Vec<_>>().join("; ")
+        out.iter()
+            .filter(|decision| self.shows_calls || !matches!(decision.what, What::Called { .. }))
+            .map(|decision| tell(decision, tick))
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 
     fn parse_event(&self, text: &str) -> Event {
         let words: Vec<&str> = text.split_whitespace().collect();
         let alert = |name: &str| {
-            let alert_type =
-                if name == "alarm" { AlertType::AlarmActive } else { AlertType::MonitoringInterrupted };
+            let alert_type = match name {
+                "alarm" => AlertType::AlarmActive,
+                "contact" => AlertType::MonitoringInterrupted,
+                other => AlertType::parse(other).expect("an alert type"),
+            };
             self.state.open_alerts().find(|open| open.alert_type == alert_type).map(|open| open.id)
         };
         match words[..] {
@@ -74,6 +94,13 @@ impl Player {
             ["open"] => Event::Door { unit: UNIT, device: DeviceNo(9), is_open: true },
             ["source"] => Event::SourceDown { name: "usb".into() },
             ["manual", value] => Event::ManualLog { unit: UNIT, temperature: self.degrees(value) },
+            ["ack", name] => Event::Acknowledged { alert: alert(name).expect("open alert") },
+            ["battery", percent] => {
+                Event::Battery { unit: UNIT, device: DeviceNo(1), percent: percent.parse().expect("percent") }
+            }
+            ["senders", "two"] => Event::Senders { unit: UNIT, device: DeviceNo(1), are_two: true },
+            ["senders", "one"] => Event::Senders { unit: UNIT, device: DeviceNo(1), are_two: false },
+            ["d2", "fault"] => Event::Faulty { unit: UNIT, device: DeviceNo(2), probe: Probe::EXTERNAL },
             ["resolve", name] => {
                 Event::Resolved { alert: alert(name).expect("open alert"), by: Some(Uuid::from_u128(5)) }
             }
@@ -91,6 +118,12 @@ impl Player {
                 Event::Configured(Box::new(parse_site(text.strip_prefix("site ").expect("site"))))
             }
             ["late", value] => self.reading(1, value, true),
+            ["late", value, "of", minutes] => match self.reading(1, value, true) {
+                Event::Reading(reading) => {
+                    Event::Reading(ReadingEvent { measured_ms: Some(parse_ms(minutes)), ..reading })
+                }
+                other => other,
+            },
             [value] => self.reading(1, value, false),
             [device, value] => self.reading(device[1..].parse().expect("d and a number"), value, false),
             _ => panic!("no such event: {text}"),
@@ -104,6 +137,7 @@ impl Player {
             probe: Probe::EXTERNAL,
             temperature: self.degrees(value),
             is_late,
+            measured_ms: None,
         })
     }
 
@@ -131,7 +165,8 @@ fn tell(decision: &Decision, now: i64) -> String {
     }
     let name = |alert_type| match alert_type {
         AlertType::AlarmActive => "alarm",
-        _ => "contact",
+        AlertType::MonitoringInterrupted => "contact",
+        other => other.as_str(),
     };
     match &decision.what {
         What::Opened { alert_type, severity, trigger, violated, .. } => {
@@ -159,6 +194,14 @@ fn tell(decision: &Decision, now: i64) -> String {
             if shown != to {
                 write!(text, " shows {shown}").unwrap();
             }
+        }
+        What::Called { alert_type, severity, level, cause, .. } => {
+            write!(text, "call {} {severity} {level} {}", name(*alert_type), cause.as_str()).unwrap();
+        }
+        What::Late { severity, trigger, violated, from_ms, to_ms, .. } => {
+            let side = if *violated == Violated::Max { "max" } else { "min" };
+            let worst = f64::from(trigger.hundredths) / 100.0;
+            write!(text, "late {severity} {side} {worst:.2} {} to {}", show_ms(*from_ms), show_ms(*to_ms)).unwrap();
         }
     }
     text
@@ -198,12 +241,15 @@ fn parse_site(text: &str) -> RuleConfig {
         manual_required: false,
         manual_interval_min: None,
     };
-    let (mut probes, mut every) = (1, None);
+    let (mut probes, mut every, mut expires) = (1, None, None);
     for word in &words[2..] {
         match word.split_once('=') {
             None if *word == "F" => unit.scale = Scale::F,
             Some(("every", seconds)) => every = Some(seconds.parse().expect("seconds")),
             Some(("probes", count)) => probes = count.parse().expect("count"),
+            None if *word == "manual" => unit.manual_required = true,
+            Some(("manual", minutes)) => unit.manual_interval_min = Some(minutes.parse().expect("minutes")),
+            Some(("expires", minutes)) => expires = Some(parse_ms(minutes)),
             Some(("zone", name)) => config.zone = name.into(),
             Some(("rule", rule)) => config.rules.push(parse_rule(rule, config.rules.len())),
             Some((name, value)) => set_constant(&mut config.constants, name, value.parse().expect("number")),
@@ -214,6 +260,11 @@ fn parse_site(text: &str) -> RuleConfig {
     let probe =
         |no| ProbeConfig { device: DeviceNo(no), probe: Probe::EXTERNAL, unit: UNIT, check_in_s: every };
     config.probes.extend((1..=probes).map(probe));
+    config.devices.extend((1..=probes).map(|no| DeviceConfig {
+        device: DeviceNo(no),
+        unit: UNIT,
+        calibration_expires_ms: expires,
+    }));
     config
 }
 
@@ -237,6 +288,11 @@ fn parse_rule(text: &str, index: usize) -> Rule {
         "org" => {}
         "contact" => {
             rule.alert_type = AlertType::MonitoringInterrupted;
+            rule.severity = Severity::parse(rest).expect("severity");
+            return rule;
+        }
+        other if AlertType::parse(other).is_some() => {
+            rule.alert_type = AlertType::parse(other).expect("an alert type");
             rule.severity = Severity::parse(rest).expect("severity");
             return rule;
         }

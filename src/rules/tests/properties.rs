@@ -12,6 +12,8 @@ enum Op {
     Event(Event),
     /// Resolves the nth open alert.
     Resolve(usize),
+    /// Acknowledges the nth open alert.
+    Acknowledge(usize),
     /// A start after the hub did nothing for the whole time since the event before, or for a part of it.
     Start {
         is_known: bool,
@@ -43,6 +45,7 @@ fn ops() -> impl Strategy<Value = Op> {
                 probe: Probe::EXTERNAL,
                 temperature,
                 is_late,
+                measured_ms: is_late.then_some(i64::from(temperature.hundredths) * 1_000),
             }))
         },
     );
@@ -57,13 +60,19 @@ fn ops() -> impl Strategy<Value = Op> {
         1 => prop::option::of(0i64..2_000_000_000_000).prop_map(|offset_ms| Op::Event(Event::Placed { offset_ms })),
         1 => Just(Op::Event(Event::Tick)),
         1 => Just(Op::Event(Event::Faulty { unit: UNIT, device: DeviceNo(1), probe: Probe::EXTERNAL })),
+        1 => (1u32..4, 0u8..=100).prop_map(|(device, percent)| {
+            Op::Event(Event::Battery { unit: UNIT, device: DeviceNo(device), percent })
+        }),
+        1 => any::<bool>().prop_map(|are_two| Op::Event(Event::Senders { unit: UNIT, device: DeviceNo(1), are_two })),
+        1 => (0usize..3).prop_map(Op::Acknowledge),
     ]
 }
 
 /// Up to two units with up to two probes each, sometimes on one device, and a few rules.
 fn configs() -> impl Strategy<Value = RuleConfig> {
     let probe = prop::option::weighted(0.8, (1u32..4, prop::option::of(60u32..3600)));
-    let unit = (any::<bool>(), any::<bool>(), -5i32..5, 5i32..100, [probe.clone(), probe]);
+    let manual = (any::<bool>(), prop::option::of(10i32..300), prop::option::of(0i64..100 * 86_400_000));
+    let unit = (any::<bool>(), any::<bool>(), -5i32..5, 5i32..100, [probe.clone(), probe], manual);
     let rule = (
         any::<bool>(),
         any::<bool>(),
@@ -77,7 +86,8 @@ fn configs() -> impl Strategy<Value = RuleConfig> {
     (prop::collection::vec(unit, 0..3), rules, 1u32..4).prop_map(|(units, rules, good_readings)| {
         let mut config = RuleConfig { zone: "Europe/Zagreb".into(), ..RuleConfig::default() };
         config.constants.good_readings = good_readings;
-        for (no, (is_freezer, is_fahrenheit, temp_min, span, probes)) in (1..).zip(units) {
+        for (no, (is_freezer, is_fahrenheit, temp_min, span, probes, manual)) in (1..).zip(units) {
+            let (manual_required, manual_interval_min, calibration_expires_ms) = manual;
             config.units.push(UnitConfig {
                 unit: UnitNo(no),
                 name: String::new(),
@@ -85,12 +95,13 @@ fn configs() -> impl Strategy<Value = RuleConfig> {
                 scale: if is_fahrenheit { Scale::F } else { Scale::C },
                 temp_min,
                 temp_max: temp_min + span,
-                manual_required: false,
-                manual_interval_min: None,
+                manual_required,
+                manual_interval_min,
             });
             for (device, check_in_s) in probes.into_iter().flatten() {
                 let (device, unit) = (DeviceNo(device), UnitNo(no));
                 config.probes.push(ProbeConfig { device, probe: Probe::EXTERNAL, unit, check_in_s });
+                config.devices.push(DeviceConfig { device, unit, calibration_expires_ms });
             }
         }
         let ids = (1u128..).map(Uuid::from_u128);
@@ -145,13 +156,8 @@ fn play(
         between(&mut state, index, before, At { tick: asleep, ..at(tick, seq) }, &mut out);
         let event = match op {
             Op::Event(event) => event.clone(),
-            Op::Resolve(nth) => {
-                // As a person sees it at that instant.
-                let mut seen = state.clone();
-                step(&mut seen, &Event::Tick, at(tick, seq), &mut Vec::new());
-                let alert = seen.open_alerts().nth(*nth).map_or(Uuid::nil(), |open| open.id);
-                Event::Resolved { alert, by: None }
-            }
+            Op::Resolve(nth) => Event::Resolved { alert: nth_seen(&state, *nth, at(tick, seq)), by: None },
+            Op::Acknowledge(nth) => Event::Acknowledged { alert: nth_seen(&state, *nth, at(tick, seq)) },
             Op::Start { is_known: true, .. } => Event::Started { gap: Gap::Known { ms: gap_ms } },
             Op::Start { .. } => Event::Started { gap: Gap::AtLeast { ms: gap_ms } },
         };
@@ -159,6 +165,13 @@ fn play(
         seq += 1;
     }
     (state, out)
+}
+
+/// The nth open alert as a person sees it at that instant.
+fn nth_seen(state: &State, nth: usize, at: At) -> Uuid {
+    let mut seen = state.clone();
+    step(&mut seen, &Event::Tick, at, &mut Vec::new());
+    seen.open_alerts().nth(nth).map_or(Uuid::nil(), |open| open.id)
 }
 
 fn play_plainly(script: &Script) -> (State, Vec<Decision>) {
@@ -172,6 +185,7 @@ proptest! {
     fn at_most_one_alert_is_open_and_every_decision_follows_from_the_one_before(script in scripts()) {
         let (state, decisions) = play_plainly(&script);
         let mut open = BTreeMap::new();
+        let mut of_alert = BTreeMap::new();
         let mut status = BTreeMap::new();
         let mut ids = HashSet::new();
         let mut tick = Tick(0);
@@ -180,19 +194,21 @@ proptest! {
             prop_assert!(decision.tick >= tick, "back in time: {decision:?}");
             tick = decision.tick;
             match decision.what {
-                What::Opened { alert_type, severity, .. } => {
-                    let before = open.insert((decision.unit, alert_type), (decision.id, severity));
+                What::Opened { alert_type, severity, device, .. } => {
+                    let key = (decision.unit, alert_type, device);
+                    let before = open.insert(key, (decision.id, severity));
                     prop_assert_eq!(before, None, "opened twice: {:?}", decision);
+                    of_alert.insert(decision.id, key);
                 }
-                What::Raised { alert, alert_type, severity, .. } => {
-                    let (id, before) = open[&(decision.unit, alert_type)];
+                What::Raised { alert, severity, .. } => {
+                    let (id, before) = open[&of_alert[&alert]];
                     prop_assert_eq!(id, alert);
                     prop_assert!(severity >= before && before < Severity::Critical, "no rise: {decision:?}");
-                    open.insert((decision.unit, alert_type), (id, severity));
+                    open.insert(of_alert[&alert], (id, severity));
                 }
-                What::Resolved { alert, alert_type, at, .. } => {
+                What::Resolved { alert, at, .. } => {
                     prop_assert!(at <= decision.tick);
-                    let before = open.remove(&(decision.unit, alert_type));
+                    let before = open.remove(&of_alert[&alert]);
                     prop_assert_eq!(before.map(|(id, _)| id), Some(alert));
                 }
                 What::Status { machine, from, to, .. } => {
@@ -200,10 +216,16 @@ proptest! {
                     prop_assert_eq!(before.unwrap_or(UnitStatus::Ok), from);
                     prop_assert!(from != to);
                 }
+                What::Called { alert, severity, level, .. } => {
+                    let (id, now) = open[&of_alert[&alert]];
+                    prop_assert_eq!((id, now), (alert, severity), "a call about nothing: {:?}", decision);
+                    prop_assert!((1..=3).contains(&level) && severity > Severity::Info, "{decision:?}");
+                }
+                What::Late { from_ms, to_ms, .. } => prop_assert!(from_ms <= to_ms),
             }
         }
         let left: BTreeMap<_, _> =
-            state.open_alerts().map(|alert| ((alert.unit, alert.alert_type), (alert.id, alert.severity))).collect();
+            state.open_alerts().map(|a| ((a.unit, a.alert_type, a.device), (a.id, a.severity))).collect();
         prop_assert_eq!(left, open);
         for view in state.units() {
             let told = |is_contact| status.get(&(view.unit, is_contact)).copied().unwrap_or(UnitStatus::Ok);
@@ -257,7 +279,7 @@ proptest! {
         for (tick, op, extreme) in events {
             let event = match op {
                 Op::Event(event) => event,
-                Op::Resolve(_) => Event::Configured(Box::new(extreme)),
+                Op::Resolve(_) | Op::Acknowledge(_) => Event::Configured(Box::new(extreme)),
                 Op::Start { percent, .. } => Event::Started { gap: Gap::Known { ms: tick.wrapping_mul(percent) } },
             };
             let before = state.tick();

@@ -245,6 +245,8 @@ fn the_numbers_of_events_are_frozen() {
         Event::SourceUp { name: String::new() },
         Event::SourceDown { name: String::new() },
         Event::Tick,
+        Player::new("fridge 0.0..5.0").parse_event("battery 20"),
+        Player::new("fridge 0.0..5.0").parse_event("senders two"),
     ];
     for (number, event) in (0u8..).zip(&events) {
         let bytes = postcard::to_allocvec(event).unwrap();
@@ -252,5 +254,5 @@ fn the_numbers_of_events_are_frozen() {
         assert_eq!(postcard::from_bytes::<Event>(&bytes).as_ref(), Ok(event));
     }
     let reading = postcard::to_allocvec(&events[2]).unwrap();
-    assert_eq!(reading, [2, unit.0 as u8, 1, 1, 0xA0, 0x06, 0, 0]);
+    assert_eq!(reading, [2, unit.0 as u8, 1, 1, 0xA0, 0x06, 0, 0, 0]);
 }

@@ -1,5 +1,6 @@
 //! The core with a clock that stands until it is told, a real database in a folder, and frames built by hand.
 
+mod calls;
 mod central;
 mod clock;
 mod faults;
@@ -44,6 +45,7 @@ struct Hub {
     /// Grows with every start, so that ids never come again.
     starts: u64,
     acks: Vec<u64>,
+    notify: NotifySettings,
 }
 
 impl Hub {
@@ -60,6 +62,7 @@ impl Hub {
             core: None,
             starts: 0,
             acks: Vec::new(),
+            notify: NotifySettings::of(&NotifySection::default()),
         };
         hub.start();
         hub
@@ -71,7 +74,7 @@ impl Hub {
 
     fn try_start(&mut self) -> anyhow::Result<()> {
         self.starts += 1;
-        let settings = settings(self.dir.path().to_owned());
+        let settings = Settings { notify: self.notify.clone(), ..settings(self.dir.path().to_owned()) };
         let counters = self.counters.clone();
         self.core = Some(Core::open(settings, self.clock.clone(), counters, random(self.starts))?);
         Ok(())

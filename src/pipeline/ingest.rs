@@ -1,6 +1,8 @@
 //! One frame to its readings, doors and faults: decode, identify, calibrate, judge. Nothing is written here; what must
 //! be written joins the open group.
 
+use crate::audit::Entity;
+use crate::audit::event_types::DEVICE_TWO_SENDERS;
 use crate::codec::{self, DoorState, Fault, Measurement, Quantity};
 use crate::domain::{DeviceNo, MonoMs, Probe, Seq, Stamp, UnitNo};
 use crate::frame::{Frame, Payload};
@@ -70,6 +72,7 @@ impl Core {
             }
         };
         self.note_live(device, frame, &measurements, stamp.mono);
+        self.tell_senders_apart(frame, device, stamp);
         let readings = self.take_temperatures(frame, device, &measurements, stamp);
         let faults = self.take_faults(device, &measurements, stamp);
         let doors = self.take_doors(device, &measurements, stamp);
@@ -241,6 +244,20 @@ impl Core {
         self.live.note_port(device, &frame.sender.port);
         if let Some(percent) = percent {
             self.hear_battery(device, percent.clamp(0, 100) as u8, at);
+        }
+    }
+
+    /// An address that anybody can take may be taken twice.
+    fn tell_senders_apart(&mut self, frame: &Frame, device: DeviceNo, stamp: Stamp) {
+        let is_authenticated = self.registry.device(device).is_none_or(|device| device.is_authenticated);
+        let Some(counter) = frame.identity.counter.filter(|_| !is_authenticated) else { return };
+        let Some(are_two) = self.senders.hear(device, counter) else { return };
+        if are_two {
+            self.counters.add("devices.two_senders", &frame.sender.port, 1);
+            self.note(DEVICE_TWO_SENDERS, Entity::Device(device), [], stamp.mono);
+        }
+        if let Some(unit) = self.registry.any_unit_of(device) {
+            self.take_input(Event::Senders { unit, device, are_two }, stamp);
         }
     }
 

@@ -20,6 +20,7 @@ mod housekeeping;
 mod ingest;
 mod requests;
 mod saved;
+mod senders;
 mod start;
 pub mod sync;
 mod time;
@@ -44,6 +45,7 @@ use self::duplicates::Duplicates;
 use self::group::{Group, Write};
 use self::live::Live;
 use self::registry::Registry;
+use self::senders::Senders;
 use self::settings::Settings;
 use self::standing::Standings;
 use self::time::Times;
@@ -70,6 +72,7 @@ pub struct Core {
     epoch: EpochRow,
     next_seq: u64,
     duplicates: Duplicates,
+    senders: Senders,
     live: Live,
     group: Group,
     /// Acknowledgements of what is committed, for the next tick to hand out: any request may commit.

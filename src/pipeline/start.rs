@@ -80,6 +80,7 @@ impl Core {
         let mut core = Core {
             tick_base: replayed.watched_until().0 + gap_ms - seen.mono.0,
             duplicates: Duplicates::new(),
+            senders: Senders::default(),
             live: Live::default(),
             times: Times::of_segments(&known),
             segment: trust.boot().segment,

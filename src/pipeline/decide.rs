@@ -3,10 +3,10 @@
 use anyhow::Result;
 use rusqlite::Transaction;
 
-use crate::audit::event_types::{ALERT_OPENED, ALERT_RAISED, ALERT_RESOLVED, STATE_CHANGED};
+use crate::audit::event_types::{ALARM_HELD, ALARM_HOLD_ENDED, ALERT_OPENED, ALERT_RAISED, ALERT_RESOLVED, STATE_CHANGED};
 use crate::audit::{Actor, Entity, Payload};
 use crate::domain::{AlertType, Severity, Stamp, Temperature, UnitStatus};
-use crate::rules::{Decision, Machine, Violated, What};
+use crate::rules::{Decision, Estimate, Machine, Violated, What};
 use crate::store::alerts::{self, NewAlert};
 use crate::store::audit;
 use crate::store::rows::mark_dirty;
@@ -30,10 +30,38 @@ pub fn message(decision: &Decision, registry: &Registry) -> String {
         What::Opened { alert_type: AlertType::MonitoringInterrupted, .. } => {
             format!("{name} is not monitored: its sensor is silent")
         }
+        What::Opened { alert_type: AlertType::DoorOpen, .. } => format!("{name}: the door is open"),
         What::Opened { alert_type, .. } => format!("{name}: {alert_type}"),
+        What::Raised { alert_type: AlertType::AlarmActive, estimate: Some(estimate), .. } => {
+            format!("{name}: {}", estimate_text(*estimate))
+        }
         What::Raised { alert_type, severity, .. } => format!("{name}: {alert_type} is {severity} now"),
         What::Resolved { alert_type, .. } => format!("{name}: {alert_type} is over"),
         What::Status { from, to, .. } => format!("{name}: {from} to {to}"),
+        What::Held { cause, .. } => format!("{name}: no alarm yet ({})", cause.as_str()),
+        What::HoldEnded { cause, since, end, .. } => {
+            let minutes = decision.tick.since(*since) / 60_000;
+            format!("{name}: held back for {minutes} min ({}), then {}", cause.as_str(), end.as_str())
+        }
+    }
+}
+
+/// What can be told beyond "too warm".
+fn estimate_text(estimate: Estimate) -> String {
+    let span = |minutes: u32| match minutes {
+        0..=119 => format!("{minutes} min"),
+        _ => format!("{} h", (minutes + 30) / 60),
+    };
+    match estimate {
+        Estimate::CrossesIn { minutes } => {
+            format!("does not get as cold as it used to, and will be too warm in about {}", span(minutes))
+        }
+        Estimate::NotColdFor { minutes, usual } => {
+            format!("not as cold as usual for {}; {} at most is usual", span(minutes), span(usual))
+        }
+        Estimate::OutFor { minutes, usual } => {
+            format!("too warm for {} and not turning back; {} at most is usual", span(minutes), span(usual))
+        }
     }
 }
 
@@ -60,7 +88,7 @@ pub fn write(
             Some(alert) => (ALERT_OPENED, Some(decision.id), open(tx, writer, &alert, stamp)?),
             None => return Ok(()),
         },
-        What::Raised { alert, alert_type, severity, reason } => {
+        What::Raised { alert, alert_type, severity, reason, estimate } => {
             alerts::raise(tx, *alert, *severity, writer.times.of(stamp).ms)?;
             writer.provisional(tx, "alerts", *alert, &["escalated_at"], stamp)?;
             mark_dirty(tx, "alerts", *alert)?;
@@ -69,6 +97,7 @@ pub fn write(
                 ("alert_type", alert_type.as_str().into()),
                 ("severity", severity.as_str().into()),
                 ("reason", reason.as_str().into()),
+                ("estimate", serde_json::to_value(estimate)?),
             ]);
             (ALERT_RAISED, Some(*alert), payload)
         }
@@ -97,6 +126,23 @@ pub fn write(
                 reason.as_str(),
             );
             (STATE_CHANGED, unit, payload)
+        }
+        What::Held { alert, cause, until } => {
+            let payload = Payload::of([
+                ("alert", alert.map(|id| id.to_string()).into()),
+                ("cause", cause.as_str().into()),
+                ("minutes_at_most", (until.since(decision.tick) / 60_000).into()),
+            ]);
+            (ALARM_HELD, *alert, payload)
+        }
+        What::HoldEnded { alert, cause, since, end } => {
+            let payload = Payload::of([
+                ("alert", alert.map(|id| id.to_string()).into()),
+                ("cause", cause.as_str().into()),
+                ("seconds", (decision.tick.since(*since) / 1_000).into()),
+                ("end", end.as_str().into()),
+            ]);
+            (ALARM_HOLD_ENDED, *alert, payload)
         }
     };
     let draft = EventDraft {
@@ -151,6 +197,7 @@ pub fn is_urgent(what: &What) -> bool {
     match what {
         What::Opened { .. } | What::Raised { .. } | What::Resolved { .. } => true,
         What::Status { to, .. } => matches!(to, UnitStatus::AlarmActive | UnitStatus::MonitoringInterrupted),
+        What::Held { .. } | What::HoldEnded { .. } => false,
     }
 }
 

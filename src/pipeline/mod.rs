@@ -276,6 +276,7 @@ fn kind(event: &Event) -> &'static str {
         Event::SourceUp { .. } => "source_up",
         Event::SourceDown { .. } => "source_down",
         Event::Tick => "tick",
+        Event::Defrost { .. } => "defrost",
     }
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::probe::ProbeState;
 use super::state::{Site, State};
 use super::unit::Unit;
-use super::{At, Decision, Event, Gap, Machine, Reason, RuleConfig, Tick, Violated, What};
+use super::{At, Decision, Estimate, Event, Gap, HoldCause, Machine, Reason, RuleConfig, Tick, Violated, What};
 use crate::domain::{AlertType, Severity, Temperature, UnitNo, UnitStatus};
 use frostguard_sync::ids::decision_id;
 
@@ -45,10 +45,17 @@ pub fn step(state: &mut State, event: &Event, at: At, out: &mut Vec<Decision>) {
             state.fire_until(tick, at, out);
             state.site.offset_ms = *offset_ms;
         }
-        // Doors, faults, sources and acknowledgements move neither machine.
+        Event::Door { unit, device, is_open } => {
+            state.fire_until(tick, at, out);
+            state.on_unit(*unit, at, out, |unit, turn| unit.move_door(*device, *is_open, turn));
+        }
+        Event::Defrost { unit, is_on } => {
+            state.fire_until(tick, at, out);
+            state.on_unit(*unit, at, out, |unit, turn| unit.controller.hear(*is_on, turn.tick));
+        }
+        // Faults, sources and acknowledgements move neither machine.
         Event::Tick
         | Event::Faulty { .. }
-        | Event::Door { .. }
         | Event::Acknowledged { .. }
         | Event::SourceUp { .. }
         | Event::SourceDown { .. } => state.fire_until(tick, at, out),
@@ -99,8 +106,20 @@ impl Turn<'_> {
         severity: Severity,
         reason: Reason,
     ) {
+        self.raise_with(unit, alert_type, alert, severity, reason, None);
+    }
+
+    pub fn raise_with(
+        &mut self,
+        unit: UnitNo,
+        alert_type: AlertType,
+        alert: &mut Alert,
+        severity: Severity,
+        reason: Reason,
+        estimate: Option<Estimate>,
+    ) {
         alert.severity = severity;
-        self.decide(unit, What::Raised { alert: alert.id, alert_type, severity, reason });
+        self.decide(unit, What::Raised { alert: alert.id, alert_type, severity, reason, estimate });
     }
 
     pub fn resolve(&mut self, unit: UnitNo, alert_type: AlertType, alert: Alert, at: Tick, by: Option<Uuid>) {
@@ -122,9 +141,11 @@ impl What {
             What::Raised { alert_type, severity, .. } => match (alert_type, severity) {
                 (AlertType::AlarmActive, Severity::Critical) => "raised alarm_active critical",
                 (AlertType::AlarmActive, _) => "raised alarm_active",
+                (AlertType::DoorOpen, _) => "raised door_open",
                 _ => "raised monitoring_interrupted",
             },
             What::Resolved { alert_type: AlertType::AlarmActive, .. } => "resolved alarm_active",
+            What::Resolved { alert_type: AlertType::DoorOpen, .. } => "resolved door_open",
             What::Resolved { .. } => "resolved monitoring_interrupted",
             What::Status { machine: Machine::Temperature, to, .. } => match to {
                 UnitStatus::Excursion => "state temperature excursion",
@@ -137,6 +158,10 @@ impl What {
                 UnitStatus::MonitoringInterrupted => "state contact monitoring_interrupted",
                 _ => "state contact ok",
             },
+            What::Held { cause: HoldCause::DoorGrace, .. } => "grace begun",
+            What::Held { .. } => "hold begun",
+            What::HoldEnded { cause: HoldCause::DoorGrace, .. } => "grace ended",
+            What::HoldEnded { .. } => "hold ended",
         }
     }
 }
@@ -155,6 +180,7 @@ impl State {
             self.on_index(index, At { tick: self.tick, ..at }, out, |unit, turn| {
                 unit.fire_contact(turn);
                 unit.fire_heat(turn);
+                unit.fire_door(turn);
             });
         }
     }
@@ -204,6 +230,8 @@ impl State {
                 self.on_index(index, at, out, |unit, turn| unit.close_temperature_alert(by, turn));
             } else if is(unit.contact.alert) {
                 self.on_index(index, at, out, |unit, turn| unit.close_contact_alert(by, turn));
+            } else if is(unit.door.alert) {
+                self.on_index(index, at, out, |unit, turn| unit.close_door_alert(by, turn));
             }
         }
     }
@@ -232,6 +260,7 @@ impl State {
             let mut turn = Turn { site: &self.site, tick: at.tick, at, out };
             unit.restore_contact(Reason::UnitRemoved, &mut turn);
             unit.end_excursion(at.tick, None, Reason::UnitRemoved, &mut turn);
+            unit.close_door_alert(None, &mut turn);
         }
         for unit in &mut self.units {
             if unit.probes.is_empty() {

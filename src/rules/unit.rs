@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::contact::Contact;
+use super::door::Door;
 use super::probe::ProbeState;
+use super::sense::Controller;
 use super::state::{OpenAlert, Site, UnitView};
 use super::step::Alert;
 use super::temperature::Heat;
@@ -17,6 +19,8 @@ pub(super) struct Unit {
     pub probes: Vec<ProbeState>,
     pub heat: Heat,
     pub contact: Contact,
+    pub door: Door,
+    pub controller: Controller,
     /// When `shown` became what it is.
     pub since: Tick,
     /// Indices into `Site::rules` of the temperature rules of this unit, most specific first.
@@ -34,6 +38,8 @@ impl Unit {
             probes: Vec::new(),
             heat: Heat::default(),
             contact: Contact::new(tick),
+            door: Door::default(),
+            controller: Controller::default(),
             since: tick,
             rules: Vec::new(),
             deadline: None,
@@ -65,6 +71,7 @@ impl Unit {
         [
             open(self.heat.alert, AlertType::AlarmActive),
             open(self.contact.alert, AlertType::MonitoringInterrupted),
+            open(self.door.alert, AlertType::DoorOpen),
         ]
         .into_iter()
         .flatten()
@@ -94,7 +101,11 @@ impl Unit {
     }
 
     pub fn next_deadline(&self, site: &Site) -> Option<Tick> {
-        self.heat_deadline(&site.constants).into_iter().chain(self.contact_deadline(&site.constants)).min()
+        let constants = &site.constants;
+        [self.heat_deadline(constants), self.contact_deadline(constants), self.door_deadline(constants)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 

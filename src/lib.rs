@@ -12,6 +12,9 @@ pub mod frame;
 pub mod framing;
 pub mod rules;
 
+// What was recorded, through the same core.
+pub mod replay;
+
 // Shell.
 pub mod cli;
 pub mod clock;

@@ -49,6 +49,8 @@ event_types! {
     "alert" {
         ALERT_OPENED = "alert_opened", "{alert_type} ({severity}) began on {unit}";
         ALERT_RAISED = "alert_raised", "{alert_type} on {unit} is {severity} now ({reason})";
+        ALARM_HELD = "alarm_held", "An alarm of {unit} is held back ({cause})";
+        ALARM_HOLD_ENDED = "alarm_hold_ended", "An alarm of {unit} was held back for {duration} ({cause}): {end}";
         ALERT_ACKNOWLEDGED = "alert_acknowledged", "{alert_type} on {unit} was acknowledged by {person}";
         ALERT_CALLED = "alert_called", "Level {level} was called about {alert_type} on {unit} ({cause})";
         ALERT_LATE = "alert_late", "{alert_type} on {unit} was over before it was known";

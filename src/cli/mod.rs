@@ -7,6 +7,7 @@ pub mod decode;
 pub mod enroll;
 pub mod lists;
 pub mod out;
+pub mod rules;
 pub mod run;
 pub mod sql;
 
@@ -52,6 +53,9 @@ enum Command {
     Config(config::Command),
     /// Read-only SQL on the hub's database, with the hub's own functions.
     Sql(sql::Args),
+    /// The rules, on what was measured.
+    #[command(subcommand)]
+    Rules(rules::Command),
     /// Decode one payload of a sensor.
     Decode(decode::DecodeArgs),
     /// A simulated kitchen, a hub and a central in one terminal.
@@ -90,6 +94,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Alerts(command) => ask::alerts(path.as_deref(), command),
         Command::Config(command) => config::run(path.as_deref(), &command),
         Command::Sql(args) => sql::run(path.as_deref(), &args),
+        Command::Rules(command) => rules::run(path.as_deref(), &command),
         Command::Decode(args) => decode::run(&args, &mut std::io::stdout().lock()),
         #[cfg(feature = "demo")]
         Command::Demo(args) => crate::demo::demo(&args),

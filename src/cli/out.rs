@@ -19,6 +19,11 @@ pub fn json(value: &Value) -> Result<()> {
 
 /// Writes rows under a header, columns padded to their widest cell.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> Result<()> {
+    table_to(&mut std::io::stdout().lock(), header, rows)
+}
+
+/// The same, to anywhere.
+pub fn table_to(out: &mut impl Write, header: &[&str], rows: &[Vec<String>]) -> Result<()> {
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| shown(cell)).collect()).collect();
     let widths: Vec<usize> = (0..header.len())
@@ -38,9 +43,9 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> Result<()> {
         }
         text.trim_end().to_owned()
     };
-    line(&pad(header.to_vec()))?;
+    writeln!(out, "{}", pad(header.to_vec()))?;
     for row in &rows {
-        line(&pad(row.iter().map(String::as_str).collect()))?;
+        writeln!(out, "{}", pad(row.iter().map(String::as_str).collect()))?;
     }
     Ok(())
 }

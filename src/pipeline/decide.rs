@@ -5,11 +5,12 @@ use rusqlite::Transaction;
 use serde_json::Value;
 
 use crate::audit::event_types::{
-    ALERT_CALLED, ALERT_LATE, ALERT_OPENED, ALERT_RAISED, ALERT_RESOLVED, STATE_CHANGED,
+    ALARM_HELD, ALARM_HOLD_ENDED, ALERT_CALLED, ALERT_LATE, ALERT_OPENED, ALERT_RAISED, ALERT_RESOLVED,
+    STATE_CHANGED,
 };
 use crate::audit::{Actor, Entity, Payload};
 use crate::domain::{AlertType, Severity, Stamp, Temperature, UnitStatus};
-use crate::rules::{Cause, Decision, Machine, Reason, Violated, What};
+use crate::rules::{Cause, Decision, Estimate, Machine, Reason, Violated, What};
 use crate::store::alerts::{self, NewAlert};
 use crate::store::audit;
 use crate::store::rows::mark_dirty;
@@ -32,12 +33,28 @@ pub fn message(decision: &Decision, registry: &Registry) -> String {
             opened(name, *alert_type, device.unwrap_or("its sensor"), *reason)
         }
         What::Late { trigger, violated, .. } => {
-            format!("{name} was {}, up to {}, as its sensor tells only now", out_of_limits(Some(*violated)), degrees(*trigger))
+            format!(
+                "{name} was {}, up to {}, as its sensor tells only now",
+                out_of_limits(Some(*violated)),
+                degrees(*trigger)
+            )
         }
-        What::Raised { alert_type, severity, .. } => format!("{name}: {} is {severity} now", plain(*alert_type)),
+        What::Raised { alert_type: AlertType::AlarmActive, estimate: Some(estimate), .. } => {
+            format!("{name}: {}", estimate_text(*estimate))
+        }
+        What::Held { cause, .. } => format!("{name}: no alarm yet ({})", cause.as_str()),
+        What::HoldEnded { cause, since, end, .. } => {
+            let minutes = decision.tick.since(*since) / 60_000;
+            format!("{name}: held back for {minutes} min ({}), then {}", cause.as_str(), end.as_str())
+        }
+        What::Raised { alert_type, severity, .. } => {
+            format!("{name}: {} is {severity} now", plain(*alert_type))
+        }
         What::Resolved { alert_type, .. } => format!("{name}: {} is over", plain(*alert_type)),
         What::Status { from, to, .. } => format!("{name}: {from} to {to}"),
-        What::Called { alert_type, level, .. } => format!("{name}: level {level} is called about {}", plain(*alert_type)),
+        What::Called { alert_type, level, .. } => {
+            format!("{name}: level {level} is called about {}", plain(*alert_type))
+        }
     }
 }
 
@@ -79,6 +96,25 @@ fn plain(alert_type: AlertType) -> &'static str {
     }
 }
 
+/// What can be told beyond "too warm".
+fn estimate_text(estimate: Estimate) -> String {
+    let span = |minutes: u32| match minutes {
+        0..=119 => format!("{minutes} min"),
+        _ => format!("{} h", (minutes + 30) / 60),
+    };
+    match estimate {
+        Estimate::CrossesIn { minutes } => {
+            format!("does not get as cold as it used to, and will be too warm in about {}", span(minutes))
+        }
+        Estimate::NotColdFor { minutes, usual } => {
+            format!("not as cold as usual for {}; {} at most is usual", span(minutes), span(usual))
+        }
+        Estimate::OutFor { minutes, usual } => {
+            format!("too warm for {} and not turning back; {} at most is usual", span(minutes), span(usual))
+        }
+    }
+}
+
 /// "6.3 °C": a temperature as a kitchen reads it.
 pub fn degrees(temperature: Temperature) -> String {
     let tenths = frostguard_sync::scale::divide_rounding(i64::from(temperature.hundredths), 10);
@@ -102,7 +138,7 @@ pub fn write(
             Some(alert) => (ALERT_OPENED, Some(decision.id), open(tx, writer, &alert, stamp)?),
             None => return Ok(()),
         },
-        What::Raised { alert, alert_type, severity, reason } => {
+        What::Raised { alert, alert_type, severity, reason, estimate } => {
             alerts::raise(tx, *alert, *severity, writer.times.of(stamp).ms)?;
             writer.provisional(tx, "alerts", *alert, &["escalated_at"], stamp)?;
             mark_dirty(tx, "alerts", *alert)?;
@@ -111,6 +147,7 @@ pub fn write(
                 ("alert_type", alert_type.as_str().into()),
                 ("severity", severity.as_str().into()),
                 ("reason", reason.as_str().into()),
+                ("estimate", serde_json::to_value(estimate)?),
             ]);
             (ALERT_RAISED, Some(*alert), payload)
         }
@@ -159,11 +196,29 @@ pub fn write(
                 alerts::insert_late(tx, &alert, *to_ms, writer.times.of(stamp).ms)?;
                 writer.provisional(tx, "alerts", alert.id, &["created_at"], stamp)?;
                 mark_dirty(tx, "alerts", alert.id)?;
-                let fields = [("from_ms", (*from_ms).into()), ("to_ms", (*to_ms).into()), ("late", true.into())];
+                let fields =
+                    [("from_ms", (*from_ms).into()), ("to_ms", (*to_ms).into()), ("late", true.into())];
                 (ALERT_LATE, Some(decision.id), alert_payload(&alert, fields))
             }
             None => return Ok(()),
         },
+        What::Held { alert, cause, until } => {
+            let payload = Payload::of([
+                ("alert", alert.map(|id| id.to_string()).into()),
+                ("cause", cause.as_str().into()),
+                ("minutes_at_most", (until.since(decision.tick) / 60_000).into()),
+            ]);
+            (ALARM_HELD, *alert, payload)
+        }
+        What::HoldEnded { alert, cause, since, end } => {
+            let payload = Payload::of([
+                ("alert", alert.map(|id| id.to_string()).into()),
+                ("cause", cause.as_str().into()),
+                ("seconds", (decision.tick.since(*since) / 1_000).into()),
+                ("end", end.as_str().into()),
+            ]);
+            (ALARM_HOLD_ENDED, *alert, payload)
+        }
     };
     let draft = EventDraft {
         stamp,
@@ -232,6 +287,7 @@ pub fn is_urgent(what: &What) -> bool {
         | What::Called { .. }
         | What::Late { .. } => true,
         What::Status { to, .. } => matches!(to, UnitStatus::AlarmActive | UnitStatus::MonitoringInterrupted),
+        What::Held { .. } | What::HoldEnded { .. } => false,
     }
 }
 

@@ -305,6 +305,7 @@ fn kind(event: &Event) -> &'static str {
         Event::Tick => "tick",
         Event::Battery { .. } => "battery",
         Event::Senders { .. } => "senders",
+        Event::Defrost { .. } => "defrost",
     }
 }
 

@@ -6,6 +6,7 @@
 //! - `state`: what is remembered, its checkpoint, what it shows; `unit`, `probe`: its parts.
 //! - `step`: events and deadlines in order; `temperature`, `contact`: the two machines.
 //! - `device`: alerts about a sensor itself; `late`: alarms that are known too late; `calls`: who must hear of it, and when.
+//! - `door`: doors, their alert, and what they hold back; `sense`: what is usual for a probe of a freezer.
 //! - `limits`: which rule applies and what it makes of a temperature; `schedule`, `zone`: when it holds.
 //!
 //! What the two tables of the domain leave open is decided so:
@@ -16,16 +17,24 @@
 //! - "By the clock" means: the next reading of a probe that is out is overdue by its check-in interval and the buffer.
 //! - Below the minimum of a freezer type the alarm is confirmed, but stays a warning; once above the maximum, the delay
 //!   runs anew for `critical`.
+//! - A unit's door is open while one of its sensors says so. A sensor is believed for an hour after it spoke: it speaks
+//!   when the door moves, and no mask needs longer. A day of the mask is 24 h from its first use. The grace runs 10 min
+//!   from the opening, also when the door is closed within it: the air needs time to cool.
+//! - An open door holds back the upper limit only: nothing gets colder by it.
+//! - Where `defrost_unit_types` says so, an excursion above the limit is held as long as it looks like what the unit
+//!   does every day (`sense`); the longest time above the limit ends every hold.
 //! - Of two rules of one level, one with a schedule goes first, then the smaller id. While wall time is unknown a rule
 //!   with a schedule does not hold: the unit's own limits are watched.
 
 mod calls;
 mod contact;
 mod device;
+mod door;
 mod late;
 mod limits;
 mod probe;
 mod schedule;
+mod sense;
 mod state;
 mod step;
 mod temperature;
@@ -128,6 +137,11 @@ pub enum Event {
         unit: UnitNo,
         device: DeviceNo,
         are_two: bool,
+    },
+    /// The controller of a unit says that it defrosts, or that it is done.
+    Defrost {
+        unit: UnitNo,
+        is_on: bool,
     },
 }
 
@@ -311,6 +325,14 @@ impl Constants {
         i64::from(self.above_limit_reset_min) * MINUTE_MS
     }
 
+    pub(crate) fn door_grace_ms(&self) -> i64 {
+        i64::from(self.door_grace_min) * MINUTE_MS
+    }
+
+    pub(crate) fn door_mask_day_ms(&self) -> i64 {
+        i64::from(self.door_mask_day_min) * MINUTE_MS
+    }
+
     pub(crate) fn buffer_ms(&self) -> i64 {
         i64::from(self.check_in_buffer_s) * 1_000
     }
@@ -341,7 +363,13 @@ pub enum What {
         reason: Reason,
     },
     /// The alert `alert` is confirmed or rose, and has `severity` now; level and `escalated_at` follow.
-    Raised { alert: Uuid, alert_type: AlertType, severity: Severity, reason: Reason },
+    Raised {
+        alert: Uuid,
+        alert_type: AlertType,
+        severity: Severity,
+        reason: Reason,
+        estimate: Option<Estimate>,
+    },
     /// Closed; `at` is when it became true (the first good reading), `by` a person.
     Resolved { alert: Uuid, alert_type: AlertType, at: Tick, by: Option<Uuid> },
     /// `units.status` changed (the higher of both machines); one per change of either machine.
@@ -359,6 +387,11 @@ pub enum What {
         from_ms: i64,
         to_ms: i64,
     },
+    /// From now on the plain limit would call, and `cause` keeps it from calling; until `until` unless a reading says
+    /// otherwise before. `alert`: the open, unconfirmed one; None in an open door's grace, before there is one.
+    Held { alert: Option<Uuid>, cause: HoldCause, until: Tick },
+    /// What began at `since` is over.
+    HoldEnded { alert: Option<Uuid>, cause: HoldCause, since: Tick, end: HoldEnd },
 }
 
 /// Why people are called.
@@ -390,6 +423,75 @@ impl Cause {
             Cause::Reminder => "reminder",
         }
     }
+}
+
+/// What keeps an excursion from being an alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldCause {
+    /// The grace of an open door.
+    DoorGrace,
+    /// The doubled confirm delay after it.
+    DoorDelay,
+    /// Still within what this unit's defrosts and deliveries take.
+    Usual,
+    /// The same, while too little is learned: what freezers usually take.
+    NotLearned,
+    /// It is getting colder fast enough.
+    Recovering,
+    /// The controller says that it defrosts, or did so shortly before.
+    Defrost,
+}
+
+impl HoldCause {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HoldCause::DoorGrace => "door_grace",
+            HoldCause::DoorDelay => "door_delay",
+            HoldCause::Usual => "usual",
+            HoldCause::NotLearned => "not_learned",
+            HoldCause::Recovering => "recovering",
+            HoldCause::Defrost => "defrost",
+        }
+    }
+}
+
+/// How a hold ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldEnd {
+    /// The temperature came back by itself.
+    BackInside,
+    /// The door's grace was over: an excursion began.
+    Excursion,
+    Alarm,
+    ByPerson,
+    /// The unit was removed.
+    Removed,
+}
+
+impl HoldEnd {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HoldEnd::BackInside => "back_inside",
+            HoldEnd::Excursion => "excursion",
+            HoldEnd::Alarm => "alarm",
+            HoldEnd::ByPerson => "by_person",
+            HoldEnd::Removed => "removed",
+        }
+    }
+}
+
+/// What can be told about the future, or against what is usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Estimate {
+    /// Even its coldest will be above the limit in so many minutes if it goes on warming like this.
+    CrossesIn { minutes: u32 },
+    /// It does not reach its usual cold for so many minutes; the longest that is usual.
+    NotColdFor { minutes: u32, usual: u32 },
+    /// Out for so many minutes without turning back; the longest that is usual (or allowed while nothing is learned).
+    OutFor { minutes: u32, usual: u32 },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -426,6 +528,9 @@ pub enum Reason {
     TwoSenders,
     LowBattery,
     CalibrationDue,
+    /// Within its limits, but it does not reach its usual cold any more.
+    UsualColdMissed,
+    DoorOpenTooLong,
 }
 
 impl Reason {
@@ -449,6 +554,8 @@ impl Reason {
             Reason::TwoSenders => "two_senders",
             Reason::LowBattery => "low_battery",
             Reason::CalibrationDue => "calibration_due",
+            Reason::UsualColdMissed => "usual_cold_missed",
+            Reason::DoorOpenTooLong => "door_open_too_long",
         }
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::limits::{Limits, Place};
+use super::sense::Sense;
 use super::state::LastReading;
 use super::{Constants, MINUTE_MS, ProbeConfig, Tick, Violated};
 use crate::domain::{DeviceNo, Probe, Scale};
@@ -41,6 +42,7 @@ pub(super) struct ProbeState {
     /// Good readings still missing since it was out.
     pub missing_good: u32,
     pub above: Above,
+    pub sense: Sense,
     #[serde(skip)]
     pub interval_ms: i64,
 }
@@ -78,6 +80,7 @@ impl ProbeState {
             out: None,
             missing_good: 0,
             above: Above::default(),
+            sense: Sense::default(),
             interval_ms: 0,
         }
     }

@@ -6,7 +6,9 @@ use uuid::Uuid;
 use super::probe::ProbeState;
 use super::state::{Site, State};
 use super::unit::Unit;
-use super::{At, Decision, Event, Gap, Machine, Reason, RuleConfig, Tick, Violated, What};
+use super::{
+    At, Decision, Estimate, Event, Gap, HoldCause, Machine, Reason, RuleConfig, Tick, Violated, What,
+};
 use crate::domain::{AlertType, DeviceNo, Severity, Temperature, UnitNo, UnitStatus};
 use frostguard_sync::ids::decision_id;
 
@@ -81,11 +83,16 @@ pub fn step(state: &mut State, event: &Event, at: At, out: &mut Vec<Decision>) {
             // Calibrations fall due by wall time.
             state.derive();
         }
-        // Doors and sources move neither machine.
-        Event::Tick
-        | Event::Door { .. }
-        | Event::SourceUp { .. }
-        | Event::SourceDown { .. } => state.fire_until(tick, at, out),
+        Event::Door { unit, device, is_open } => {
+            state.fire_until(tick, at, out);
+            state.on_unit(*unit, at, out, |unit, turn| unit.move_door(*device, *is_open, turn));
+        }
+        Event::Defrost { unit, is_on } => {
+            state.fire_until(tick, at, out);
+            state.on_unit(*unit, at, out, |unit, turn| unit.controller.hear(*is_on, turn.tick));
+        }
+        // Sources move neither machine.
+        Event::Tick | Event::SourceUp { .. } | Event::SourceDown { .. } => state.fire_until(tick, at, out),
     }
     state.tick = tick;
 }
@@ -156,7 +163,7 @@ impl Turn<'_> {
         reason: Reason,
     ) {
         alert.severity = severity;
-        let what = What::Raised { alert: alert.id, alert_type, severity, reason };
+        let what = What::Raised { alert: alert.id, alert_type, severity, reason, estimate: None };
         self.decide_about(unit, Some(device), what);
     }
 
@@ -180,8 +187,20 @@ impl Turn<'_> {
         severity: Severity,
         reason: Reason,
     ) {
+        self.raise_with(unit, alert_type, alert, severity, reason, None);
+    }
+
+    pub fn raise_with(
+        &mut self,
+        unit: UnitNo,
+        alert_type: AlertType,
+        alert: &mut Alert,
+        severity: Severity,
+        reason: Reason,
+        estimate: Option<Estimate>,
+    ) {
         alert.severity = severity;
-        self.decide(unit, What::Raised { alert: alert.id, alert_type, severity, reason });
+        self.decide(unit, What::Raised { alert: alert.id, alert_type, severity, reason, estimate });
     }
 
     pub fn resolve(&mut self, unit: UnitNo, alert_type: AlertType, alert: Alert, at: Tick, by: Option<Uuid>) {
@@ -234,15 +253,19 @@ impl What {
                 _ => "state temperature ok",
             },
             // By a log, after it was lost at the same seq.
-            What::Status { from: UnitStatus::ManualRequired, to: UnitStatus::MonitoringInterrupted, .. } => {
-                "state contact monitoring_interrupted by hand"
-            }
+            What::Status {
+                from: UnitStatus::ManualRequired, to: UnitStatus::MonitoringInterrupted, ..
+            } => "state contact monitoring_interrupted by hand",
             What::Status { machine: Machine::Contact, to, .. } => match to {
                 UnitStatus::Offline => "state contact offline",
                 UnitStatus::MonitoringInterrupted => "state contact monitoring_interrupted",
                 UnitStatus::ManualRequired => "state contact manual_required",
                 _ => "state contact ok",
             },
+            What::Held { cause: HoldCause::DoorGrace, .. } => "grace begun",
+            What::Held { .. } => "hold begun",
+            What::HoldEnded { cause: HoldCause::DoorGrace, .. } => "grace ended",
+            What::HoldEnded { .. } => "hold ended",
         }
     }
 }
@@ -265,6 +288,7 @@ impl State {
                 Some((_, index)) => self.on_index(index, at, out, |unit, turn| {
                     unit.fire_contact(turn);
                     unit.fire_heat(turn);
+                    unit.fire_door(turn);
                     unit.fire_devices(turn);
                 }),
                 None => self.calls.fire(until, at, out),
@@ -305,8 +329,12 @@ impl State {
             return;
         }
         for index in from..out.len() {
-            let Decision { unit, what: What::Resolved { alert, at: end, .. }, .. } = out[index] else { continue };
-            let (Some(since), Some(offset)) = (self.calls.was_alarm(alert), self.site.offset_ms) else { continue };
+            let Decision { unit, what: What::Resolved { alert, at: end, .. }, .. } = out[index] else {
+                continue;
+            };
+            let (Some(since), Some(offset)) = (self.calls.was_alarm(alert), self.site.offset_ms) else {
+                continue;
+            };
             if let Some(index) = self.find(unit) {
                 self.units[index].late.note_told(since.plus(offset).0, end.plus(offset).0);
             }
@@ -333,6 +361,8 @@ impl State {
             self.on_index(index, at, out, |unit, turn| {
                 if unit.heat.alert.is_some_and(|open| open.id == alert) {
                     unit.close_temperature_alert(by, turn);
+                } else if unit.door.alert.is_some_and(|open| open.id == alert) {
+                    unit.close_door_alert(by, turn);
                 } else if !unit.close_contact_alert(alert, by, turn) {
                     unit.close_device_alert(alert, by, turn);
                 }
@@ -366,6 +396,7 @@ impl State {
             unit.restore_contact(Reason::UnitRemoved, &mut turn);
             unit.end_excursion(at.tick, None, Reason::UnitRemoved, &mut turn);
             unit.drop_devices(&mut turn);
+            unit.close_door_alert(None, &mut turn);
         }
         for unit in &mut self.units {
             let mut turn = Turn { site: &self.site, tick: at.tick, at, out };

@@ -3,13 +3,15 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::door::is_beyond;
 use super::limits::{Limits, Place};
 use super::probe::Above;
+use super::sense::Look;
 use super::state::LastReading;
 use super::step::{Alert, Turn};
 use super::unit::Unit;
-use super::{Constants, Machine, ReadingEvent, Reason, Tick, Violated};
-use crate::domain::{AlertType, Severity, Temperature, UnitStatus};
+use super::{Constants, HoldCause, HoldEnd, Machine, ReadingEvent, Reason, Tick, Violated, What};
+use crate::domain::{AlertType, Scale, Severity, Temperature, UnitStatus};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Heat {
@@ -33,6 +35,12 @@ pub(super) struct Heat {
     /// While restoring: good readings so far, and the instant of the first.
     good: u32,
     first_good: Tick,
+    /// By how much an open door lengthens the confirm delay.
+    extra_ms: i64,
+    /// The delay is over, and something keeps the excursion from being an alarm: since when, and what.
+    held: Option<(Tick, HoldCause)>,
+    /// The alarm was raised within the limits: it ends when the usual cold is reached again.
+    is_early: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,16 +103,69 @@ impl Unit {
         let limits = self.limits(turn.site, turn.tick);
         let place = self.probes[index].judge(reading, &limits, constants);
         self.heat.delay_ms = limits.delay_ms;
+        self.learn(index, reading, &limits, constants);
         match place {
             Place::Out(side) => {
                 let since =
                     held.filter(|held| limits.place(held.temperature) == place).unwrap_or(reading).tick;
-                self.go_out(side, since, reading.temperature, &limits, turn);
+                if side == Violated::Min || !self.stays_masked(index, reading, &limits, turn) {
+                    self.go_out(side, since, reading.temperature, &limits, turn);
+                }
             }
-            Place::Good => self.come_back(turn),
+            Place::Good => {
+                self.end_grace(HoldEnd::BackInside, turn);
+                self.come_back(turn);
+            }
             Place::Near => {}
         }
+        if self.heat.phase == Phase::Ok && !matches!(place, Place::Out(_)) {
+            self.warn_early(index, reading, &limits, turn);
+        }
         self.confirm(Some(index), turn);
+    }
+
+    /// What is usual for this probe, where the unit's type is one whose defrosts are learned.
+    fn learn(&mut self, index: usize, reading: LastReading, limits: &Limits, constants: &Constants) {
+        if !constants.defrost_unit_types.contains(&self.config.unit_type) {
+            return;
+        }
+        let scale = self.config.scale;
+        let celsius = |hundredths: i32| Temperature { hundredths, scale }.to(Scale::C).hundredths;
+        let probe = &mut self.probes[index];
+        let look = Look {
+            tick: reading.tick,
+            celsius: celsius(reading.temperature.hundredths),
+            max: celsius(i32::try_from(limits.max).unwrap_or(i32::MAX)),
+            is_out: probe.out == Some(Violated::Max),
+            is_too_long: probe.above.sum_ms >= constants.above_limit_ms(),
+            interval_ms: probe.interval_ms,
+        };
+        probe.sense.follow(look, &self.controller, constants);
+    }
+
+    /// True while an open door's grace keeps a reading above the limit from being an excursion.
+    fn stays_masked(&mut self, index: usize, reading: LastReading, limits: &Limits, turn: &mut Turn) -> bool {
+        if self.heat.phase != Phase::Ok {
+            return false;
+        }
+        let ends_at = self.too_long_at(index, true, &turn.site.constants).unwrap_or(Tick(i64::MAX));
+        self.is_masked(reading.temperature, limits.max, ends_at, turn)
+    }
+
+    /// The usual cold is not reached any more: people hear of it before the limit is crossed.
+    fn warn_early(&mut self, index: usize, reading: LastReading, limits: &Limits, turn: &mut Turn) {
+        let probe = &self.probes[index];
+        if !probe.sense.is_failing() {
+            return;
+        }
+        let estimate = probe.sense.estimate(turn.tick, probe.interval_ms);
+        self.open_excursion(Violated::Max, turn.tick, reading.temperature, limits, turn);
+        self.heat.is_early = true;
+        if let Some(alert) = &mut self.heat.alert {
+            let (unit, severity) = (self.config.unit, alert.severity);
+            turn.raise_with(unit, AlertType::AlarmActive, alert, severity, Reason::UsualColdMissed, estimate);
+        }
+        self.enter_heat(Phase::Alarm, Reason::UsualColdMissed, turn);
     }
 
     fn go_out(
@@ -126,6 +187,9 @@ impl Unit {
             }
             Phase::Excursion | Phase::Alarm => {}
         }
+        if side == Violated::Max && is_beyond(trigger, limits.max, &turn.site.constants) {
+            self.heat.extra_ms = 0;
+        }
         if self.may_be_critical(side) {
             self.heat.critical_since.get_or_insert(since);
         }
@@ -139,6 +203,7 @@ impl Unit {
         limits: &Limits,
         turn: &mut Turn,
     ) {
+        let was_masked = self.end_grace(HoldEnd::Excursion, turn);
         let alert = turn.open(
             self.config.unit,
             AlertType::AlarmActive,
@@ -146,7 +211,10 @@ impl Unit {
             limits.rule,
             Some((trigger, side)),
         );
+        let is_excused = side == Violated::Max && !is_beyond(trigger, limits.max, &turn.site.constants);
+        let extra_ms = if is_excused { self.door_extra_ms(limits.delay_ms, was_masked, turn) } else { 0 };
         self.heat = Heat {
+            extra_ms,
             alert: Some(alert),
             out_since: since,
             delay_ms: limits.delay_ms,
@@ -163,6 +231,10 @@ impl Unit {
             Phase::Ok => self.heat.halve_left = self.heat.halve_left.saturating_sub(1),
             Phase::Excursion | Phase::Alarm => {
                 if self.heat.is_manual || alive.any(|probe| probe.out.is_some()) {
+                    return;
+                }
+                if self.heat.is_early && self.probes.iter().any(|probe| probe.sense.is_failing()) {
+                    self.heat.critical_since = None;
                     return;
                 }
                 self.heat.good = 1;
@@ -201,11 +273,14 @@ impl Unit {
         let is_first_after_gap = is_out_now && self.heat.is_gap_unknown;
         let is_due = |at: Option<Tick>| at.is_some_and(|at| at <= turn.tick);
         let decided = |tick: Tick| if is_out_now { tick } else { tick.max(self.out_overdue(constants)) };
+        let hold = self.hold().filter(|(until, _)| *until > turn.tick);
+        let released = |tick: Tick| hold.map_or(tick, |(until, _)| until.max(tick));
 
-        let is_confirmed = is_first_after_gap || is_due(Some(decided(self.confirm_at())));
+        let is_over = is_due(Some(decided(self.confirm_at())));
+        let is_confirmed = is_first_after_gap || is_due(Some(released(decided(self.confirm_at()))));
         let is_critical = self.is_critically_out()
             && self.heat.critical_since.is_some()
-            && (is_first_after_gap || is_due(self.critical_at().map(decided)));
+            && (is_first_after_gap || is_due(self.critical_at().map(decided).map(released)));
         let is_too_long = (0..self.probes.len())
             .any(|index| is_due(self.too_long_at(index, heard == Some(index), constants)));
 
@@ -216,18 +291,57 @@ impl Unit {
             self.enter_alarm(severity, reason, turn);
         } else if self.heat.phase == Phase::Alarm && severity == Severity::Critical {
             self.raise_to(severity, reason, turn);
+        } else if let (true, Some((until, cause)), None) = (is_over, hold, self.heat.held) {
+            self.heat.held = Some((turn.tick, cause));
+            let alert = self.heat.alert.map(|alert| alert.id);
+            turn.decide(self.config.unit, What::Held { alert, cause, until });
         }
+    }
+
+    /// What keeps the excursion from being an alarm, and until when unless a reading says otherwise.
+    fn hold(&self) -> Option<(Tick, HoldCause)> {
+        if self.heat.phase != Phase::Excursion {
+            return None;
+        }
+        let door = (self.heat.extra_ms > 0)
+            .then(|| (self.confirm_at().plus(self.heat.extra_ms), HoldCause::DoorDelay));
+        let mut out = self.probes.iter().filter(|probe| probe.out.is_some());
+        let usual = out
+            .try_fold(None, |least: Option<(Tick, HoldCause)>, probe| {
+                let hold = probe.sense.hold().filter(|_| probe.out == Some(Violated::Max))?;
+                let own = (hold.until, hold.cause);
+                Some(Some(least.filter(|least| least.0 <= own.0).unwrap_or(own)))
+            })
+            .flatten();
+        usual.into_iter().chain(door).max_by_key(|(until, _)| *until)
+    }
+
+    /// What was held is over.
+    fn end_hold(&mut self, end: HoldEnd, turn: &mut Turn) {
+        let Some((since, cause)) = self.heat.held.take() else { return };
+        if cause == HoldCause::DoorDelay {
+            self.spend_door_delay(since, turn);
+        }
+        let alert = self.heat.alert.map(|alert| alert.id);
+        turn.decide(self.config.unit, What::HoldEnded { alert, cause, since, end });
     }
 
     fn enter_alarm(&mut self, severity: Severity, reason: Reason, turn: &mut Turn) {
         self.heat.is_gap_unknown = false;
+        self.end_hold(HoldEnd::Alarm, turn);
         self.raise_to(severity, reason, turn);
         self.enter_heat(Phase::Alarm, reason, turn);
     }
 
     fn raise_to(&mut self, severity: Severity, reason: Reason, turn: &mut Turn) {
+        let mut out = self.probes.iter().filter(|probe| probe.out == Some(Violated::Max));
+        let estimate = match reason {
+            Reason::ManualLog => None,
+            _ => out.find_map(|probe| probe.sense.estimate(turn.tick, probe.interval_ms)),
+        };
         if let Some(alert) = &mut self.heat.alert {
-            turn.raise(self.config.unit, AlertType::AlarmActive, alert, severity.max(alert.severity), reason);
+            let (unit, severity) = (self.config.unit, severity.max(alert.severity));
+            turn.raise_with(unit, AlertType::AlarmActive, alert, severity, reason, estimate);
         }
     }
 
@@ -240,17 +354,27 @@ impl Unit {
             .map(|probe| probe.overdue(constants))
             .min();
         if !self.is_rising() {
-            return held;
+            let grace = self
+                .door
+                .grace_until()
+                .map(|until| self.too_long(constants).map_or(until, |too_long| too_long.min(until)));
+            return held.into_iter().chain(grace).min();
         }
         let overdue = self.out_overdue(constants);
         let critical = self.critical_at().filter(|_| self.is_critically_out());
         let by_delay = match self.heat.phase {
-            Phase::Excursion => Some(self.confirm_at()),
+            Phase::Excursion => {
+                let hold = self.hold().filter(|_| self.heat.held.is_some());
+                Some(hold.map_or(self.confirm_at(), |(until, _)| until.max(self.confirm_at())))
+            }
             _ => critical,
         };
-        let too_long =
-            (0..self.probes.len()).filter_map(|index| self.too_long_at(index, false, constants)).min();
+        let too_long = self.too_long(constants);
         held.into_iter().chain(by_delay.map(|tick| tick.max(overdue))).chain(too_long).min()
+    }
+
+    fn too_long(&self, constants: &Constants) -> Option<Tick> {
+        (0..self.probes.len()).filter_map(|index| self.too_long_at(index, false, constants)).min()
     }
 
     pub fn fire_heat(&mut self, turn: &mut Turn) {
@@ -264,7 +388,25 @@ impl Unit {
                 }
             }
         }
+        if self.heat.phase == Phase::Ok
+            && self.door.grace_until().is_some()
+            && self.heat_deadline(&turn.site.constants).is_some_and(|deadline| deadline <= turn.tick)
+        {
+            self.outlast_grace(turn);
+        }
         self.confirm(None, turn);
+    }
+
+    /// The door's grace is over: what is above the limit is an excursion now.
+    fn outlast_grace(&mut self, turn: &mut Turn) {
+        let out = self.probes.iter().filter(|probe| probe.out == Some(Violated::Max));
+        let newest = out.filter_map(|probe| probe.judged).max_by_key(|judged| judged.tick);
+        let Some(reading) = newest else {
+            self.end_grace(HoldEnd::BackInside, turn);
+            return;
+        };
+        let limits = self.limits(turn.site, turn.tick);
+        self.go_out(Violated::Max, turn.tick, reading.temperature, &limits, turn);
     }
 
     /// A person measured. Inside the band this ends what an earlier log began.
@@ -277,6 +419,7 @@ impl Unit {
                     self.open_excursion(side, turn.tick, temperature, &limits, turn);
                 }
                 self.heat.is_manual = true;
+                self.end_hold(HoldEnd::Alarm, turn);
                 let severity =
                     if self.may_be_critical(side) { Severity::Critical } else { Severity::Warning };
                 let is_confirmed =
@@ -301,6 +444,9 @@ impl Unit {
 
     /// A person closed the alert: the next excursion takes half the delay until enough good readings came.
     pub fn close_temperature_alert(&mut self, by: Option<Uuid>, turn: &mut Turn) {
+        for probe in self.probes.iter_mut().filter(|probe| probe.sense.is_failing()) {
+            probe.sense.accept();
+        }
         self.end_excursion(turn.tick, by, Reason::ResolvedByPerson, turn);
         self.heat.halve_left = turn.site.constants.good_needed();
         for probe in &mut self.probes {
@@ -309,6 +455,14 @@ impl Unit {
     }
 
     pub fn end_excursion(&mut self, at: Tick, by: Option<Uuid>, reason: Reason, turn: &mut Turn) {
+        let end = match reason {
+            Reason::ResolvedByPerson => HoldEnd::ByPerson,
+            Reason::UnitRemoved => HoldEnd::Removed,
+            _ => HoldEnd::BackInside,
+        };
+        self.end_grace(end, turn);
+        self.end_hold(end, turn);
+        let was_critical = self.heat.is_critical();
         if let Some(alert) = self.heat.alert.take() {
             turn.resolve(self.config.unit, AlertType::AlarmActive, alert, at, by);
         }
@@ -316,6 +470,10 @@ impl Unit {
         self.heat = Heat { delay_ms: self.heat.delay_ms, ..Heat::default() };
         for probe in &mut self.probes {
             probe.forget_excursion();
+            if was_critical {
+                // It was told: what comes now is counted anew.
+                probe.above = Above::default();
+            }
         }
     }
 

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::contact::Contact;
 use super::device::DeviceState;
+use super::door::Door;
 use super::late::Late;
 use super::probe::ProbeState;
+use super::sense::Controller;
 use super::state::{OpenAlert, Site, UnitView};
 use super::step::Alert;
 use super::temperature::Heat;
@@ -22,6 +24,8 @@ pub(super) struct Unit {
     /// In the order of the configuration.
     pub devices: Vec<DeviceState>,
     pub late: Late,
+    pub door: Door,
+    pub controller: Controller,
     /// When `shown` became what it is.
     pub since: Tick,
     /// Indices into `Site::rules` of the temperature rules of this unit, most specific first.
@@ -41,6 +45,8 @@ impl Unit {
             contact: Contact::new(tick),
             devices: Vec::new(),
             late: Late::default(),
+            door: Door::default(),
+            controller: Controller::default(),
             since: tick,
             rules: Vec::new(),
             deadline: None,
@@ -65,6 +71,7 @@ impl Unit {
             (AlertType::AlarmActive, self.heat.alert),
             (AlertType::MonitoringInterrupted, self.contact.alert),
             (AlertType::MissedManualEntry, self.contact.manual_alert),
+            (AlertType::DoorOpen, self.door.alert),
         ];
         let own = own.into_iter().filter_map(|(alert_type, alert)| Some((None, alert_type, alert?)));
         let about = self.devices.iter().flat_map(|state| {
@@ -104,9 +111,10 @@ impl Unit {
 
     pub fn next_deadline(&self, site: &Site) -> Option<Tick> {
         let devices = self.devices.iter().filter_map(|state| state.deadline(site));
-        self.heat_deadline(&site.constants)
+        let constants = &site.constants;
+        [self.heat_deadline(constants), self.contact_deadline(constants), self.door_deadline(constants)]
             .into_iter()
-            .chain(self.contact_deadline(&site.constants))
+            .flatten()
             .chain(devices)
             .min()
     }

@@ -1,0 +1,168 @@
+//! The usual cold of a probe, and how long ago it was reached.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::{Estimate, MINUTE_MS, Tick};
+use super::Days;
+
+/// A compressor cycle, a defrost and the pull-down after it fit in once.
+const BLOCK_MS: i64 = 4 * 60 * MINUTE_MS;
+const BLOCKS: usize = 6;
+/// A slow failure takes a week: the memory has to be longer.
+const DAYS_KEPT: usize = 14;
+/// Days before the level is believed.
+const DAYS_NEEDED: usize = 3;
+/// Hundredths of a degree between usual cold and limit, at least: below, the limit itself is the line.
+const MARGIN_MIN: i32 = 200;
+/// Shorter ones are compressor cycles.
+const LEARN_MS_MIN: i64 = 20 * MINUTE_MS;
+const ALLOWED_MS_MIN: i64 = 3 * 60 * MINUTE_MS;
+/// Told for so long and not drifting: this is the new usual.
+const ACCEPT_MS: i64 = 48 * 60 * MINUTE_MS;
+const STEADY: i32 = 80;
+/// No estimate looks further ahead.
+const AHEAD_MIN_MAX: i64 = 7 * 24 * 60;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Level {
+    /// The coldest of the present block, and when it began.
+    block: Option<(Tick, i32)>,
+    /// The coldest of each block of the present day.
+    blocks: [i32; BLOCKS],
+    block_count: u8,
+    /// The second coldest block of each of the last days.
+    days: [i32; DAYS_KEPT],
+    day_at: u8,
+    day_count: u8,
+    /// The last time it was cold.
+    cold: Option<Tick>,
+    /// The coldest since.
+    lowest: i32,
+    absences: Days,
+    /// Since when it fails, and the coldest at that time.
+    failing: Option<(Tick, i32)>,
+    /// The upper limit at the newest reading.
+    max: i32,
+}
+
+impl Level {
+    pub fn follow(&mut self, tick: Tick, value: i32, max: i32) {
+        self.max = max;
+        self.follow_blocks(tick, value);
+        let Some(line) = self.line() else {
+            self.cold = None;
+            self.failing = None;
+            return;
+        };
+        let Some(cold) = self.cold else {
+            (self.cold, self.lowest) = (Some(tick), value);
+            return;
+        };
+        let absence_ms = tick.since(cold);
+        if value <= line {
+            if absence_ms >= LEARN_MS_MIN {
+                let most_ms = self.allowed_ms() * 6 / 5;
+                self.absences.push(tick, absence_ms.min(most_ms));
+            }
+            (self.cold, self.lowest, self.failing) = (Some(tick), value, None);
+            return;
+        }
+        self.lowest = self.lowest.min(value);
+        match self.failing {
+            None if absence_ms > self.allowed_ms() && self.absences.count() >= DAYS_NEEDED => {
+                self.failing = Some((tick, self.lowest));
+                self.lowest = value;
+            }
+            Some((since, lowest)) if tick.since(since) >= ACCEPT_MS => {
+                if self.lowest.saturating_sub(lowest) <= STEADY {
+                    self.accept();
+                } else {
+                    self.failing = Some((tick, self.lowest));
+                    self.lowest = value;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub fn is_failing(&self) -> bool {
+        self.failing.is_some()
+    }
+
+    /// Nothing was heard for long.
+    pub fn lose_sight(&mut self, tick: Tick) {
+        self.block = None;
+        if self.failing.is_none() && self.cold.is_some() {
+            self.cold = Some(tick);
+        }
+    }
+
+    pub fn accept(&mut self) {
+        *self = Self { absences: self.absences, max: self.max, ..Self::default() };
+    }
+
+    /// When even the coldest will be above the limit, by how fast that has been warming; else for how long it was not
+    /// cold.
+    pub fn estimate(&self, tick: Tick) -> Option<Estimate> {
+        let (cold, usual_cold) = (self.cold?, self.usual_cold()?);
+        self.failing?;
+        let left = i64::from(self.max) - i64::from(self.lowest);
+        let risen = i64::from(self.lowest) - i64::from(usual_cold);
+        let over_min = tick.since(cold) / MINUTE_MS;
+        let crosses_min =
+            if risen > 0 && left > 0 { left.saturating_mul(over_min) / risen } else { AHEAD_MIN_MAX };
+        if crosses_min < AHEAD_MIN_MAX {
+            return Some(Estimate::CrossesIn { minutes: u32::try_from(crosses_min).unwrap_or(u32::MAX) });
+        }
+        let minutes = |ms: i64| u32::try_from(ms / MINUTE_MS).unwrap_or(u32::MAX);
+        Some(Estimate::NotColdFor { minutes: minutes(tick.since(cold)), usual: minutes(self.allowed_ms()) })
+    }
+
+    /// Half way from the usual cold to the limit: a compressor that works gets below it in every cycle.
+    fn line(&self) -> Option<i32> {
+        let usual = self.usual_cold()?;
+        let margin = self.max.saturating_sub(usual);
+        (margin >= MARGIN_MIN).then(|| usual + margin / 2)
+    }
+
+    /// The lower third of the days.
+    fn usual_cold(&self) -> Option<i32> {
+        let count = usize::from(self.day_count).min(DAYS_KEPT);
+        if count < DAYS_NEEDED {
+            return None;
+        }
+        let mut sorted = self.days;
+        let (_, usual, _) = sorted[..count].select_nth_unstable((count - 1) / 3);
+        Some(*usual)
+    }
+
+    fn allowed_ms(&self) -> i64 {
+        (self.absences.usual_ms() * 3 / 2 + 30 * MINUTE_MS).max(ALLOWED_MS_MIN)
+    }
+
+    fn follow_blocks(&mut self, tick: Tick, value: i32) {
+        let Some((since, lowest)) = self.block else {
+            self.block = Some((tick, value));
+            return;
+        };
+        if tick.since(since) < BLOCK_MS {
+            self.block = Some((since, lowest.min(value)));
+            return;
+        }
+        self.block = Some((tick, value));
+        if let Some(slot) = self.blocks.get_mut(usize::from(self.block_count)) {
+            *slot = lowest;
+        }
+        self.block_count = self.block_count.saturating_add(1);
+        if usize::from(self.block_count) >= BLOCKS {
+            self.block_count = 0;
+            let mut sorted = self.blocks;
+            sorted.sort_unstable();
+            if let Some(slot) = self.days.get_mut(usize::from(self.day_at) % DAYS_KEPT) {
+                *slot = sorted[1];
+            }
+            self.day_at = (self.day_at % DAYS_KEPT as u8 + 1) % DAYS_KEPT as u8;
+            self.day_count = self.day_count.saturating_add(1).min(DAYS_KEPT as u8);
+        }
+    }
+}

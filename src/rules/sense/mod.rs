@@ -1,0 +1,203 @@
+//! What is usual for a probe of a freezer, learned from its own history, in integers and bounded memory.
+//!
+//! Two questions are asked of each reading, and the answers of the past are what the next one is compared with:
+//! - `bump`: above the limit, for how long has it not been turning back? A defrost heats for its time and then the
+//!   compressor pulls down; a spike of a door falls at once; a failure does neither.
+//! - `level`: how long ago did it reach its usual cold? A compressor that works comes back to it after everything a
+//!   kitchen does; one that fades, or one circuit of two, does not, long before the limit is crossed.
+//!
+//! Both compare with the longest of each of the last days, so that a unit's defrosts need not be told from its
+//! deliveries. What was longer than expected is learned shortened: a new rhythm is believed after a few times, a
+//! failure is not believed at all. Temperatures are hundredths of a degree Celsius here.
+
+mod bump;
+mod days;
+mod level;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Constants, Estimate, HoldCause, MINUTE_MS, Tick};
+use bump::Bump;
+use days::Days;
+use level::Level;
+
+/// Longer without a reading, and what happened in between is unknown: nothing is learned from it.
+const GAP_MS_MAX: i64 = 60 * MINUTE_MS;
+/// A slope is measured over at least this long.
+const SLOPE_MS_MIN: i64 = 8 * MINUTE_MS;
+
+/// One probe's memory of what is usual.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Sense {
+    /// The last three readings; their median is what is looked at, so that no single sample counts.
+    last: [i32; 3],
+    /// How many of them there are since a gap.
+    heard: u8,
+    at: Tick,
+    /// Two earlier values, at least `SLOPE_MS_MIN` apart.
+    marks: [Option<(Tick, i32)>; 2],
+    bump: Option<Bump>,
+    /// Longest time above the limit without turning back, per day.
+    stalls: Days,
+    level: Level,
+    /// The present excursion is held until then.
+    hold: Option<Hold>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Hold {
+    pub until: Tick,
+    pub cause: HoldCause,
+}
+
+/// A reading as it is looked at here.
+#[derive(Clone, Copy)]
+pub(super) struct Look {
+    pub tick: Tick,
+    pub celsius: i32,
+    /// The upper limit in force.
+    pub max: i32,
+    /// Out above the limit and not back inside the band since.
+    pub is_out: bool,
+    /// A person was told of the present excursion because it was above for too long.
+    pub is_too_long: bool,
+    pub interval_ms: i64,
+}
+
+impl Sense {
+    /// Follows a judged reading.
+    pub fn follow(&mut self, look: Look, controller: &Controller, constants: &Constants) {
+        let Look { tick, max, .. } = look;
+        if self.heard > 0 && tick.since(self.at) > GAP_MS_MAX.max(3 * look.interval_ms) {
+            (self.heard, self.marks, self.bump) = (0, [None; 2], None);
+            self.level.lose_sight(tick);
+        }
+        let value = self.smooth(look.celsius);
+        self.at = tick;
+        let per_hour = self.slope(tick, value);
+        self.level.follow(tick, value, max);
+
+        self.hold = None;
+        if look.is_out {
+            let mut bump = self.bump.unwrap_or_else(|| Bump::new(tick, value));
+            let is_recovering = bump.follow(tick, value, max, per_hour);
+            self.bump = Some(bump);
+            if !self.level.is_failing() {
+                self.hold = Some(if is_recovering {
+                    bump.recovery(tick, value, max, per_hour, constants)
+                } else {
+                    self.stall_hold(&bump, look.interval_ms, controller, tick)
+                });
+            }
+        } else if let Some(bump) = self.bump.take()
+            && !look.is_too_long
+            && let Some(stall_ms) = bump.learned(tick)
+        {
+            let most_ms = bump::allowed_ms(&self.stalls, look.interval_ms) * 6 / 5;
+            self.stalls.push(tick, stall_ms.min(most_ms));
+        }
+    }
+
+    /// What keeps the present excursion from being an alarm, and until when unless a reading says otherwise.
+    pub fn hold(&self) -> Option<Hold> {
+        self.hold
+    }
+
+    /// It does not reach its usual cold any more.
+    pub fn is_failing(&self) -> bool {
+        self.level.is_failing()
+    }
+
+    /// What can be said about an alarm that is raised now.
+    pub fn estimate(&self, tick: Tick, interval_ms: i64) -> Option<Estimate> {
+        let minutes = |ms: i64| u32::try_from(ms / MINUTE_MS).unwrap_or(u32::MAX);
+        if let Some(bump) = &self.bump {
+            let usual = minutes(bump::allowed_ms(&self.stalls, interval_ms));
+            return Some(Estimate::OutFor { minutes: minutes(bump.age_ms(tick)), usual });
+        }
+        self.level.estimate(tick)
+    }
+
+    /// A person says that this is how it is meant to be, or it has been steady for long after they were told.
+    pub fn accept(&mut self) {
+        self.level.accept();
+    }
+
+    /// The median of the last three.
+    fn smooth(&mut self, celsius: i32) -> i32 {
+        self.last = [self.last[1], self.last[2], celsius];
+        self.heard = self.heard.saturating_add(1).min(3);
+        match self.heard {
+            3 => {
+                let [a, b, c] = self.last;
+                a.max(b).min(a.min(b).max(c))
+            }
+            // Of two, the colder one: a first reading may be anything.
+            2 => self.last[1].min(self.last[2]),
+            _ => celsius,
+        }
+    }
+
+    /// Hundredths of a degree an hour, over the last 8 to 16 minutes (or since the reading before, where they are
+    /// rarer); None where there is nothing to compare with.
+    fn slope(&mut self, tick: Tick, value: i32) -> Option<i64> {
+        let [older, newer] = self.marks;
+        if newer.is_none_or(|(at, _)| tick.since(at) >= SLOPE_MS_MIN) {
+            self.marks = [newer, Some((tick, value))];
+        }
+        let (at, before) = match newer {
+            Some((at, before)) if tick.since(at) >= SLOPE_MS_MIN => (at, before),
+            _ => older?,
+        };
+        let change = i64::from(value) - i64::from(before);
+        Some(change * 60 * MINUTE_MS / tick.since(at).max(1))
+    }
+
+    /// Not turning back yet: until when that is usual.
+    fn stall_hold(&self, bump: &Bump, interval_ms: i64, controller: &Controller, tick: Tick) -> Hold {
+        let allowed_ms = bump::allowed_ms(&self.stalls, interval_ms);
+        let usual = bump.since().plus(allowed_ms);
+        match controller.defrost_until(tick, allowed_ms) {
+            Some(Some(until)) => Hold { until, cause: HoldCause::Defrost },
+            // It tells its defrosts, and this is none.
+            Some(None) => {
+                let until = usual.min(bump.since().plus(bump::NO_DEFROST_MS));
+                Hold { until, cause: HoldCause::Usual }
+            }
+            None => {
+                let is_learned = bump::is_learned(&self.stalls);
+                let cause = if is_learned { HoldCause::Usual } else { HoldCause::NotLearned };
+                Hold { until: usual, cause }
+            }
+        }
+    }
+}
+
+/// A unit whose controller says when it defrosts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Controller {
+    /// The newest signal: defrosting or not, since when. It is not believed before it said "on" once.
+    signal: Option<(bool, Tick)>,
+}
+
+/// A controller that was silent for longer than any pause between defrosts is not believed any more.
+const CONTROLLER_MS_MAX: i64 = 7 * 24 * 60 * MINUTE_MS;
+/// After the heater: dripping, fans, and the first of the pull-down.
+const AFTER_DEFROST_MS: i64 = 30 * MINUTE_MS;
+
+impl Controller {
+    pub fn hear(&mut self, is_on: bool, tick: Tick) {
+        if self.signal.map_or(is_on, |(before, _)| before != is_on) {
+            self.signal = Some((is_on, tick));
+        }
+    }
+
+    /// None: it says nothing. Some(None): it says that this is no defrost.
+    fn defrost_until(&self, tick: Tick, allowed_ms: i64) -> Option<Option<Tick>> {
+        match self.signal? {
+            (_, since) if tick.since(since) > CONTROLLER_MS_MAX => None,
+            (true, since) => Some(Some(since.plus(allowed_ms.saturating_add(AFTER_DEFROST_MS)))),
+            (false, since) => Some(Some(since.plus(AFTER_DEFROST_MS)).filter(|until| *until > tick)),
+        }
+    }
+}

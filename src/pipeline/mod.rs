@@ -14,6 +14,7 @@ pub mod reading_time;
 pub mod registry;
 pub mod settings;
 pub mod standing;
+pub mod walk;
 pub mod writer;
 
 mod housekeeping;

@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn interleaved_counters_are_two_senders_until_one_is_silent_for_long() {
         check(interleaved(3), &[(6, true)]);
-        check(interleaved(10).chain(422..500), &[(6, true), (70, false)]);
+        check(interleaved(10).chain(422..500), &[(6, true), (71, false)]);
     }
 
     #[test]

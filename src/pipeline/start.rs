@@ -12,24 +12,22 @@ use crate::clock::{Clock, Observation};
 use crate::counters::Counters;
 use crate::domain::{DeviceNo, MonoMs, Seq, Stamp, UnixMs};
 use crate::notify::plan::Plan;
-use crate::rules::{self, At, Event, Gap, ReadingEvent, Tick};
+use crate::rules::{self, At, Event, Gap, Tick};
 use crate::store::audit;
 use crate::store::boots::{self, Segment};
-use crate::store::epochs::{self, EpochRow};
-use crate::store::inputs::{self, Input, ReplayRow};
+use crate::store::epochs;
 use crate::store::registry::{self as rows, Place};
-use crate::store::{OpenOptions, Store, checkpoints, frames, link};
+use crate::store::{OpenOptions, Store, frames, link};
 
 use super::duplicates::Duplicates;
 use super::group::{EventDraft, Group, Write};
 use super::live::Live;
 use super::registry::Registry;
-use super::saved::Saved;
 use super::senders::Senders;
 use super::settings::{Mode, Settings};
 use super::standing::Standings;
 use super::time::Times;
-use super::{Core, Random, Timers};
+use super::{Core, Random, Timers, walk};
 
 /// Frames within this time are remembered over a restart for finding repeated ones.
 const DUPLICATES_MS: i64 = 24 * 3_600_000;
@@ -242,73 +240,34 @@ fn find_place(
 
 /// Runs the stored inputs after the last checkpoint again; what they decide is in the tables already.
 fn replay(store: &Store) -> Result<Replayed> {
-    let mut out = Replayed { state: rules::State::new(), tick_base: 0, last: None, doors: BTreeMap::new() };
-    let (mut from_epoch, mut after) = (0, Seq(0));
-    let epochs = epochs::all(store.connection())?;
-    for epoch in epochs.iter().rev() {
-        let Some(checkpoint) = checkpoints::latest(store.connection(), epoch.no)? else { continue };
-        match Saved::decode(&checkpoint.body.state) {
-            Ok(saved) => {
-                out.state = saved.state;
-                out.tick_base = checkpoint.body.tick_base;
-                let since = |at: MonoMs| Tick(at.0 + checkpoint.body.tick_base);
-                out.doors =
-                    saved.doors.iter().map(|(&no, &(is_open, at))| (no, (is_open, since(at)))).collect();
-                out.last = Some(checkpoint.stamp);
-                (from_epoch, after) = (epoch.no, checkpoint.seq);
-                break;
-            }
-            Err(error) => tracing::warn!(%error, "rules start from their inputs: {error}"),
+    let start = walk::latest(store.connection())?;
+    let mut out = Replayed {
+        state: start.state.clone(),
+        tick_base: start.tick_base,
+        last: start.last,
+        doors: start.doors.clone(),
+    };
+    let mut decisions = Vec::new();
+    let walked = walk::walk(store.connection(), &start, |place, event| {
+        out.tick_base = place.tick_base;
+        let tick = Tick(place.stamp.mono.0 + out.tick_base).max(out.state.tick());
+        if let Event::Door { device, is_open, .. } = event {
+            out.doors.insert(*device, (*is_open, tick));
         }
-    }
-    for epoch in epochs.iter().filter(|epoch| epoch.no >= from_epoch) {
-        let after = if epoch.no == from_epoch { after } else { Seq(0) };
-        replay_epoch(store, epoch, after, &mut out)?;
+        let at = At { tick, epoch: place.epoch, after: Seq(place.seq.0 - 1) };
+        rules::step(&mut out.state, event, at, &mut decisions);
+        decisions.clear();
+        out.last = Some(place.stamp);
+        Ok(true)
+    })?;
+    if walked.passed_over > 0 {
+        // The configuration is told anew at every start, so the rules know the kitchen again after it.
+        tracing::warn!(
+            "{} inputs of the rules are of a former version and are passed over",
+            walked.passed_over
+        );
     }
     Ok(out)
-}
-
-fn replay_epoch(store: &Store, epoch: &EpochRow, after: Seq, out: &mut Replayed) -> Result<()> {
-    let mut decisions = Vec::new();
-    for row in inputs::replay_after(store.connection(), epoch.no, after)? {
-        let row = row?;
-        let (event, stamp) = match &row {
-            ReplayRow::Log(log) => {
-                let reading = ReadingEvent {
-                    unit: log.unit,
-                    device: log.device,
-                    probe: log.probe,
-                    temperature: log.temperature,
-                    is_late: log.is_late,
-                    measured_ms: log.own_time.map(|own| own.0),
-                };
-                (Event::Reading(reading), log.stamp)
-            }
-            ReplayRow::Input(row) => {
-                let Some(input) = Input::decode(&row.body)
-                    .with_context(|| format!("read input {} of the rules", row.seq.0))?
-                else {
-                    // The configuration is told anew at every start, so the rules know the kitchen again after it.
-                    tracing::warn!(
-                        "input {} of the rules is of a former version and is passed over",
-                        row.seq.0
-                    );
-                    continue;
-                };
-                out.tick_base = input.tick_base;
-                (input.event, row.stamp)
-            }
-        };
-        let tick = Tick(stamp.mono.0 + out.tick_base).max(out.state.tick());
-        if let Event::Door { device, is_open, .. } = event {
-            out.doors.insert(device, (is_open, tick));
-        }
-        let at = At { tick, epoch: epoch.epoch, after: Seq(row.seq().0 - 1) };
-        rules::step(&mut out.state, &event, at, &mut decisions);
-        decisions.clear();
-        out.last = Some(stamp);
-    }
-    Ok(())
 }
 
 /// How long nothing ran: exact within a boot or between trusted times, else its known minimum.

@@ -1,6 +1,8 @@
 //! A recorded series played through the rules: what would the hub have said? Pure; the caller reads lines and prints.
 
 pub mod csv;
+pub mod overlay;
+pub mod stored;
 mod story;
 
 pub use story::{HoldStory, Story};

@@ -68,6 +68,10 @@ impl DeviceState {
         }
     }
 
+    pub fn config(&self, unit: UnitNo) -> DeviceConfig {
+        DeviceConfig { device: self.device, unit, calibration_expires_ms: self.expires_ms }
+    }
+
     pub fn alerts(&self) -> impl Iterator<Item = (AlertType, Alert)> {
         [
             (AlertType::SensorFault, self.fault),

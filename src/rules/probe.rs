@@ -6,7 +6,7 @@ use super::limits::{Limits, Place};
 use super::sense::Sense;
 use super::state::LastReading;
 use super::{Constants, MINUTE_MS, ProbeConfig, Tick, Violated};
-use crate::domain::{DeviceNo, Probe, Scale};
+use crate::domain::{DeviceNo, Probe, Scale, UnitNo};
 
 /// Gaps between check-ins that are remembered; their median is the interval of a device that nobody configured.
 pub(super) const GAPS_KEPT: usize = 20;
@@ -93,6 +93,10 @@ impl ProbeState {
     /// The same probe measuring another unit: only its rhythm is kept.
     pub fn moved(&self, config: &ProbeConfig, tick: Tick) -> Self {
         Self { gaps: self.gaps, ..Self::new(config, tick) }
+    }
+
+    pub fn config(&self, unit: UnitNo) -> ProbeConfig {
+        ProbeConfig { device: self.device, probe: self.probe, unit, check_in_s: self.configured_s }
     }
 
     pub fn is(&self, device: DeviceNo, probe: Probe) -> bool {

@@ -108,6 +108,18 @@ impl State {
         self.units.iter().flat_map(Unit::open_alerts)
     }
 
+    /// The configuration in force.
+    pub fn config(&self) -> RuleConfig {
+        RuleConfig {
+            units: self.units.iter().map(|unit| unit.config.clone()).collect(),
+            rules: self.site.rules.clone(),
+            probes: self.units.iter().flat_map(Unit::probe_configs).collect(),
+            devices: self.units.iter().flat_map(Unit::device_configs).collect(),
+            zone: self.site.zone.clone().into(),
+            constants: self.site.constants.clone(),
+        }
+    }
+
     /// Open alerts with who was called about them.
     pub fn calls(&self) -> impl Iterator<Item = &Call> {
         self.calls.iter()

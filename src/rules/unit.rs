@@ -11,7 +11,7 @@ use super::sense::Controller;
 use super::state::{OpenAlert, Site, UnitView};
 use super::step::Alert;
 use super::temperature::Heat;
-use super::{Tick, UnitConfig};
+use super::{DeviceConfig, ProbeConfig, Tick, UnitConfig};
 use crate::domain::{AlertType, UnitNo, UnitStatus};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,6 +84,14 @@ impl Unit {
             alert_type,
             severity: alert.severity,
         })
+    }
+
+    pub fn probe_configs(&self) -> impl Iterator<Item = ProbeConfig> {
+        self.probes.iter().map(|probe| probe.config(self.config.unit))
+    }
+
+    pub fn device_configs(&self) -> impl Iterator<Item = DeviceConfig> {
+        self.devices.iter().map(|state| state.config(self.config.unit))
     }
 
     /// `units.status`: the higher of both machines.

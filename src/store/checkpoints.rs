@@ -11,8 +11,8 @@ use crate::domain::{MonoMs, Seq, Stamp, UnixMs};
 /// The newest ones kept: two, so that one that cannot be read is not the only one.
 const KEPT_NEWEST: usize = 2;
 
-/// Days of which the newest one is kept, so that a week's decisions can be replayed without starting at the beginning.
-const KEPT_DAYS: usize = 7;
+/// Days of which the newest one is kept, so that a month's decisions can be replayed without starting at the beginning.
+const KEPT_DAYS: usize = 35;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -78,6 +78,22 @@ pub fn latest(connection: &Connection, epoch_no: u32) -> Result<Option<Checkpoin
     Ok(None)
 }
 
+/// Every one of every epoch that can be read, the oldest first.
+pub fn all(connection: &Connection) -> Result<Vec<(u32, Checkpoint)>> {
+    let sql = "SELECT epoch_no, seq, segment, mono_ms, body FROM hub_checkpoints ORDER BY epoch_no, seq";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        let encoded: Vec<u8> = row.get(4)?;
+        if let Ok(body) = decode(&encoded) {
+            let stamp = Stamp { segment: row.get(2)?, mono: MonoMs(row.get(3)?) };
+            out.push((row.get(0)?, Checkpoint { seq: Seq(row.get::<_, i64>(1)? as u64), stamp, body }));
+        }
+    }
+    Ok(out)
+}
+
 fn decode(encoded: &[u8]) -> Result<Body> {
     match encoded.split_first() {
         Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|error| unreadable(error.to_string())),
@@ -115,8 +131,8 @@ mod tests {
     #[test]
     fn two_newest_and_one_a_day_are_kept() {
         let connection = memory();
-        // Every 6 hours for ten days.
-        for n in 1..=40 {
+        // Every 6 hours for forty days.
+        for n in 1..=160 {
             let stamp = Stamp { segment: 1, mono: MonoMs(n * DAY_MS / 4) };
             let body = Body { tick_base: n, state: vec![n as u8] };
             write(&connection, 1, Seq(n as u64), stamp, UnixMs(n * DAY_MS / 4), &body).unwrap();
@@ -124,11 +140,12 @@ mod tests {
         let mut statement = connection.prepare("SELECT seq FROM hub_checkpoints ORDER BY seq").unwrap();
         let kept: Vec<i64> =
             statement.query_map([], |row| row.get(0)).unwrap().map(|row| row.unwrap()).collect();
-        assert_eq!(kept, [19, 23, 27, 31, 35, 39, 40]);
-        assert_eq!(latest(&connection, 1).unwrap().unwrap().body, Body { tick_base: 40, state: vec![40] });
+        let daily: Vec<i64> = (0..34).map(|day| 27 + 4 * day).chain([160]).collect();
+        assert_eq!(kept, daily);
+        assert_eq!(latest(&connection, 1).unwrap().unwrap().body, Body { tick_base: 160, state: vec![160] });
         // One that cannot be read gives way to the one before.
-        connection.execute("UPDATE hub_checkpoints SET body = x'09ff' WHERE seq = 40", []).unwrap();
-        assert_eq!(latest(&connection, 1).unwrap().unwrap().seq, Seq(39));
+        connection.execute("UPDATE hub_checkpoints SET body = x'09ff' WHERE seq = 160", []).unwrap();
+        assert_eq!(latest(&connection, 1).unwrap().unwrap().seq, Seq(159));
         assert_eq!(latest(&connection, 2).unwrap(), None);
     }
 }

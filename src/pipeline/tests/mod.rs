@@ -7,6 +7,7 @@ mod faults;
 mod frames;
 mod groups;
 mod property;
+mod replay;
 mod restart;
 
 use std::collections::BTreeMap;

@@ -119,7 +119,7 @@ impl Player {
 }
 
 fn script() -> Vec<Step> {
-    let mut script = vec![Hear(400), Pass(MINUTE), Door(true), Hear(900), Pass(2 * SECOND), Hear(900)];
+    let mut script = vec![Hear(400), Pass(MINUTE), Door(true), Hear(900), Pass(WINDOW), Hear(900)];
     for _ in 0..5 {
         script.extend([Pass(MINUTE), Hear(950)]);
     }

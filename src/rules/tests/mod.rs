@@ -198,6 +198,12 @@ fn tell(decision: &Decision, now: i64) -> String {
         What::Called { alert_type, severity, level, cause, .. } => {
             write!(text, "call {} {severity} {level} {}", name(*alert_type), cause.as_str()).unwrap();
         }
+        What::Held { cause, until, .. } => {
+            write!(text, "hold {} until {}", cause.as_str(), show_ms(until.0)).unwrap();
+        }
+        What::HoldEnded { cause, end, .. } => {
+            write!(text, "hold {} ended {}", cause.as_str(), end.as_str()).unwrap();
+        }
         What::Late { severity, trigger, violated, from_ms, to_ms, .. } => {
             let side = if *violated == Violated::Max { "max" } else { "min" };
             let worst = f64::from(trigger.hundredths) / 100.0;

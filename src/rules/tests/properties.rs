@@ -221,6 +221,7 @@ proptest! {
                     prop_assert_eq!((id, now), (alert, severity), "a call about nothing: {:?}", decision);
                     prop_assert!((1..=3).contains(&level) && severity > Severity::Info, "{decision:?}");
                 }
+                What::Held { .. } | What::HoldEnded { .. } => {}
                 What::Late { from_ms, to_ms, .. } => prop_assert!(from_ms <= to_ms),
             }
         }

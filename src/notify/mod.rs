@@ -8,7 +8,9 @@
 
 pub mod email;
 pub mod message;
+pub mod mqtt;
 pub mod payload;
+pub mod signal;
 pub mod webhook;
 
 use std::future::Future;

@@ -105,8 +105,7 @@ fn signature(secret: &Secret, message: &Message, body: &[u8]) -> String {
         Some(ms) => ("t", ms.div_euclid(1_000).to_string()),
         None => ("id", message.id.to_string()),
     };
-    let mut context =
-        hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, secret.reveal().as_bytes()));
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, secret.reveal().as_bytes()));
     context.update(stamp.as_bytes());
     context.update(b".");
     context.update(body);

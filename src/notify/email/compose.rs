@@ -2,7 +2,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use lettre::Address;
 use lettre::message::Mailbox;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
 
 use crate::domain::Severity;
 use crate::notify::payload::one_line;
@@ -23,6 +23,7 @@ pub fn mail(message: &Message, from: &Mailbox, to: &Address) -> Result<Vec<u8>, 
         .message_id(Some(message_id(message, from)))
         // Without it the builder would read the clock.
         .date(UNIX_EPOCH + Duration::from_millis(made.unwrap_or(0)))
+        .header(MIME_VERSION_1_0)
         .header(ContentType::TEXT_PLAIN)
         .body(message.text.clone())
         .map_err(|error| Failure::Never(format!("compose the mail: {error}")))?;
@@ -68,7 +69,19 @@ mod tests {
     const GOLDEN: &str = "\
 From: =?utf-8?b?S8O8aGw=?= <alarm@hub.example>
 To: chef@kitchen.example
-";
+Subject: =?utf-8?b?S8O8aGxoYXVz?= \"2\": 9.5 =?utf-8?b?wrBD?=
+Message-ID: <01890a5d-ac96-774b-bcce-b302099a8057@hub.example>
+Date: Sat, 18 Jul 2026 09:44:15 +0000
+MIME-Version: 1.0
+Content-Type: text/plain; charset=utf-8
+Content-Transfer-Encoding: quoted-printable
+Auto-Submitted: auto-generated
+X-Priority: 1
+Importance: high
+
+K=C3=BChlhaus \"2\" is too warm: 9.5 =C2=B0C.
+.
+Please look.";
 
     #[test]
     fn only_a_trusted_clock_dates_a_mail() {

@@ -52,9 +52,12 @@ pub async fn submit(
     step("MAIL FROM", STEP_MAX, server.command(Mail::new(Some(from.clone()), parameters)))
         .await?
         .map_err(|error| later(&error, "; may this account send as `from`?"))?;
-    step("RCPT TO", STEP_MAX, server.command(Rcpt::new(to.clone(), vec![]))).await?.map_err(|error| refused(&error))?;
+    step("RCPT TO", STEP_MAX, server.command(Rcpt::new(to.clone(), vec![])))
+        .await?
+        .map_err(|error| refused(&error))?;
     step("DATA", STEP_MAX, server.command(Data)).await?.map_err(|error| refused(&error))?;
-    let accepted = step("the mail", ACCEPT_MAX, server.message(mail)).await?.map_err(|error| refused(&error))?;
+    let accepted =
+        step("the mail", ACCEPT_MAX, server.message(mail)).await?.map_err(|error| refused(&error))?;
     // Whatever it answers, the mail is accepted.
     let _ = timeout(FAREWELL_MAX, server.command(Quit)).await;
     let detail = last_line(&accepted);
@@ -97,7 +100,8 @@ async fn starttls(
     tcp: TcpStream,
     hello: &ClientId,
 ) -> Result<AsyncSmtpConnection, Failure> {
-    let (tcp, second) = two_handles(tcp).map_err(|error| Failure::Later(format!("share the socket: {error}")))?;
+    let (tcp, second) =
+        two_handles(tcp).map_err(|error| Failure::Later(format!("share the socket: {error}")))?;
     let mut plain = greet(Box::new(second), hello).await?;
     if !plain.can_starttls() {
         return Err(Failure::Later(format!(
@@ -162,7 +166,11 @@ async fn log_in(
 }
 
 /// RFC 6531 for addresses beyond ASCII; the body is in ASCII by its encoding.
-fn parameters(server: &AsyncSmtpConnection, to: &Address, mail: &[u8]) -> Result<Vec<MailParameter>, Failure> {
+fn parameters(
+    server: &AsyncSmtpConnection,
+    to: &Address,
+    mail: &[u8],
+) -> Result<Vec<MailParameter>, Failure> {
     let mut parameters = Vec::new();
     let offers = |extension| server.server_info().supports_feature(extension);
     if !AsRef::<str>::as_ref(to).is_ascii() {
@@ -178,9 +186,9 @@ fn parameters(server: &AsyncSmtpConnection, to: &Address, mail: &[u8]) -> Result
 }
 
 async fn step<T>(what: &str, most: Duration, work: impl Future<Output = T>) -> Result<T, Failure> {
-    timeout(most, work)
-        .await
-        .map_err(|_| Failure::Later(format!("the mail server: no answer to {what} within {} s", most.as_secs())))
+    timeout(most, work).await.map_err(|_| {
+        Failure::Later(format!("the mail server: no answer to {what} within {} s", most.as_secs()))
+    })
 }
 
 /// What may go well when the server or the configuration has been mended.
@@ -249,7 +257,11 @@ impl fmt::Debug for Encrypted {
 }
 
 impl AsyncRead for Encrypted {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.said.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, buf);
         }

@@ -103,7 +103,7 @@ fn modem(config: &Config, modem: &ModemSection, found: &mut Findings) {
 
 fn smtp(server: &SmtpSection, found: &mut Findings) {
     let host = &server.host;
-    let is_host = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:".contains(c));
+    let is_host = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_:".contains(c));
     found.require(is_host, || {
         format!("[notify.smtp] host = {host:?} must be a name or an address, without a port")
     });

@@ -16,27 +16,58 @@ use crate::notify::{Board, UnitNote};
 /// Longer than the two missed check-ins after which the hub itself calls a sensor offline that sends once an hour.
 const EXPIRE_AFTER_S: u32 = 3 * 3_600;
 
-/// Adds the configurations of all entities.
-pub fn announce(prefix: &str, names: &Names, board: &Board, humid: &BTreeSet<Uuid>, picture: &mut Picture) {
+/// All that discovery goes by. It rarely changes, while readings do all the time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subjects {
+    site: String,
+    units: Vec<Subject>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Subject {
+    id: Uuid,
+    name: String,
+    degrees: String,
+    has_humidity: bool,
+    has_door: bool,
+}
+
+impl Subjects {
+    /// `humid`: units that have ever told a humidity, so that its entity does not come and go with each reading that has
+    /// none.
+    pub fn of(board: &Board, humid: &BTreeSet<Uuid>) -> Self {
+        let subject = |unit: &UnitNote| Subject {
+            id: unit.id,
+            name: unit.name.clone(),
+            degrees: degrees(unit),
+            has_humidity: humid.contains(&unit.id),
+            has_door: unit.is_door_open.is_some(),
+        };
+        Self { site: board.site.clone(), units: board.units.iter().map(subject).collect() }
+    }
+}
+
+/// The configurations of all entities; none without discovery.
+pub fn announce(names: &Names, subjects: &Subjects) -> Picture {
+    let mut picture = Picture::new();
+    let Some(prefix) = names.discovery() else { return picture };
+    let origin = json!({"name": "FrostGuard hub", "sw_version": env!("CARGO_PKG_VERSION")});
     let mut add = |device: &Value, entity: Entity| {
-        let Entity { component, object, config } = entity;
+        let Entity { component, object, mut config } = entity;
         let topic = format!("{prefix}/{component}/{}/{object}/config", names.hub());
-        let mut config = config;
         config.insert("unique_id".into(), format!("frostguard_{object}").into());
         config.insert("device".into(), device.clone());
-        config.insert(
-            "origin".into(),
-            json!({"name": "FrostGuard hub", "sw_version": env!("CARGO_PKG_VERSION")}),
-        );
+        config.insert("origin".into(), origin.clone());
         config.insert("qos".into(), 1.into());
         picture.insert(topic, Value::Object(config).to_string());
     };
-    let hub = hub_device(names, board);
+    let hub = hub_device(names, &subjects.site);
     hub_entities(names).into_iter().for_each(|entity| add(&hub, entity));
-    for unit in &board.units {
-        let device = unit_device(names, board, unit);
-        unit_entities(names, unit, humid).into_iter().for_each(|entity| add(&device, entity));
+    for unit in &subjects.units {
+        let device = unit_device(names, &subjects.site, unit);
+        unit_entities(names, unit).into_iter().for_each(|entity| add(&device, entity));
     }
+    picture
 }
 
 /// "°C" or "°F".
@@ -56,19 +87,18 @@ fn entity(component: &'static str, object: String, config: Value) -> Entity {
     Entity { component, object, config }
 }
 
-fn hub_device(names: &Names, board: &Board) -> Value {
-    let site =
-        if board.site.is_empty() { "FrostGuard".to_owned() } else { format!("FrostGuard {}", board.site) };
+fn hub_device(names: &Names, site: &str) -> Value {
+    let name = if site.is_empty() { "FrostGuard".to_owned() } else { format!("FrostGuard {site}") };
     json!({
         "identifiers": [hub_identifier(names)],
-        "name": site,
+        "name": name,
         "manufacturer": "FrostGuard",
         "model": "Hub",
         "sw_version": env!("CARGO_PKG_VERSION"),
     })
 }
 
-fn unit_device(names: &Names, board: &Board, unit: &UnitNote) -> Value {
+fn unit_device(names: &Names, site: &str, unit: &Subject) -> Value {
     let mut device = json!({
         "identifiers": [format!("frostguard_{}", unit.id.simple())],
         "name": unit.name,
@@ -76,8 +106,8 @@ fn unit_device(names: &Names, board: &Board, unit: &UnitNote) -> Value {
         "model": "Monitored unit",
         "via_device": hub_identifier(names),
     });
-    if !board.site.is_empty() {
-        device["suggested_area"] = board.site.as_str().into();
+    if !site.is_empty() {
+        device["suggested_area"] = site.into();
     }
     device
 }
@@ -141,7 +171,7 @@ fn hub_entities(names: &Names) -> Vec<Entity> {
     ]
 }
 
-fn unit_entities(names: &Names, unit: &UnitNote, humid: &BTreeSet<Uuid>) -> Vec<Entity> {
+fn unit_entities(names: &Names, unit: &Subject) -> Vec<Entity> {
     let topic = names.unit(unit.id);
     let object = |what: &str| format!("{}_{what}", unit.id.simple());
     // Of what the hub says about the unit.
@@ -166,7 +196,7 @@ fn unit_entities(names: &Names, unit: &UnitNote, humid: &BTreeSet<Uuid>) -> Vec<
         })
     };
     let mut entities = vec![
-        entity("sensor", object("temperature"), measured("Temperature", "temperature", &degrees(unit))),
+        entity("sensor", object("temperature"), measured("Temperature", "temperature", &unit.degrees)),
         entity(
             "sensor",
             object("status"),
@@ -203,10 +233,10 @@ fn unit_entities(names: &Names, unit: &UnitNote, humid: &BTreeSet<Uuid>) -> Vec<
             }),
         ),
     ];
-    if humid.contains(&unit.id) {
+    if unit.has_humidity {
         entities.push(entity("sensor", object("humidity"), measured("Humidity", "humidity", "%")));
     }
-    if unit.is_door_open.is_some() {
+    if unit.has_door {
         entities.push(entity(
             "binary_sensor",
             object("door"),
@@ -230,9 +260,7 @@ mod tests {
     use super::*;
 
     fn announced(board: &Board, humid: &[Uuid]) -> Picture {
-        let mut picture = Picture::new();
-        announce("homeassistant", &names(), board, &humid.iter().copied().collect(), &mut picture);
-        picture
+        announce(&names(), &Subjects::of(board, &humid.iter().copied().collect()))
     }
 
     #[track_caller]

@@ -22,7 +22,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
-use tracing::{info, warn};
+use tracing::warn;
 use uuid::Uuid;
 
 use super::payload::Payload;
@@ -31,6 +31,7 @@ use crate::clock::CertificateTime;
 use crate::config::NotifyMqttSection;
 use crate::source::mqtt::broker::{self, Broker};
 use crate::source::presence::Retry;
+use discovery::Subjects;
 use names::Names;
 use picture::Picture;
 use session::Session;
@@ -52,14 +53,22 @@ pub struct Mqtt {
     names: Option<Names>,
     /// Units that have ever told a humidity.
     humid: BTreeSet<Uuid>,
-    wanted: watch::Sender<Wanted>,
+    subjects: Subjects,
+    wanted: watch::Sender<Scene>,
     events: mpsc::Sender<EventOrder>,
     link: watch::Receiver<Link>,
     task: JoinHandle<()>,
 }
 
-/// The newest picture, numbered; None before the first.
-type Wanted = Option<(u64, Arc<Picture>)>;
+/// What shall stand at the broker.
+#[derive(Clone, Debug, Default)]
+struct Scene {
+    /// Counts boards; 0: none was shown yet.
+    number: u64,
+    /// Shared as long as nothing in them changes.
+    configs: Arc<Picture>,
+    states: Arc<Picture>,
+}
 
 /// A message under way.
 struct EventOrder {
@@ -73,7 +82,7 @@ struct EventOrder {
 enum Link {
     /// Not yet tried.
     New,
-    /// The number of the newest picture the broker has as a whole; 0: none.
+    /// The number of the newest scene the broker has as a whole.
     Up(u64),
     Down(String),
 }
@@ -81,7 +90,7 @@ enum Link {
 impl Mqtt {
     /// Starts the task that connects, within a tokio runtime. `time` judges the broker's certificate.
     pub fn start(config: NotifyMqttSection, time: CertificateTime) -> Self {
-        let (wanted, pictures) = watch::channel(None);
+        let (wanted, scenes) = watch::channel(Scene::default());
         let (events, orders) = mpsc::channel(EVENTS_QUEUED_MAX);
         let (told, link) = watch::channel(Link::New);
         let name = config.name.clone();
@@ -89,7 +98,7 @@ impl Mqtt {
             Ok(client_id) => {
                 let names = Names::new(&config.prefix, &config.discovery_prefix, &client_id);
                 let connecting =
-                    Connecting { config, client_id, names: names.clone(), time, pictures, orders, told };
+                    Connecting { config, client_id, names: names.clone(), time, scenes, orders, told };
                 (Some(names), tokio::spawn(connecting.run()))
             }
             Err(error) => {
@@ -97,7 +106,8 @@ impl Mqtt {
                 (None, tokio::spawn(std::future::ready(())))
             }
         };
-        Self { name, names, humid: BTreeSet::new(), wanted, events, link, task }
+        let (humid, subjects) = (BTreeSet::new(), Subjects::default());
+        Self { name, names, humid, subjects, wanted, events, link, task }
     }
 
     /// The reason why the broker is away, if it is known to be.
@@ -154,9 +164,16 @@ impl Notifier for Mqtt {
         let Some(names) = &self.names else { return self.down().map_or(Ok(()), Err) };
         self.humid.retain(|id| board.units.iter().any(|unit| unit.id == *id));
         self.humid.extend(board.units.iter().filter(|unit| unit.humidity.is_some()).map(|unit| unit.id));
-        let picture = Arc::new(picture::paint(names, board, &self.humid));
-        let number = self.wanted.borrow().as_ref().map_or(1, |(number, _)| number + 1);
-        self.wanted.send_replace(Some((number, picture)));
+        let subjects = Subjects::of(board, &self.humid);
+        let mut scene = self.wanted.borrow().clone();
+        scene.number += 1;
+        scene.states = Arc::new(picture::paint(names, board));
+        if scene.number == 1 || subjects != self.subjects {
+            scene.configs = Arc::new(discovery::announce(names, &subjects));
+            self.subjects = subjects;
+        }
+        let number = scene.number;
+        self.wanted.send_replace(scene);
         let settled = self.link.wait_for(|link| match link {
             Link::New => false,
             Link::Up(shown) => *shown >= number,
@@ -198,7 +215,7 @@ struct Connecting {
     client_id: String,
     names: Names,
     time: CertificateTime,
-    pictures: watch::Receiver<Wanted>,
+    scenes: watch::Receiver<Scene>,
     orders: mpsc::Receiver<EventOrder>,
     told: watch::Sender<Link>,
 }
@@ -210,8 +227,8 @@ impl Connecting {
             let began = Instant::now();
             let ended = match self.broker().options(&self.time) {
                 Ok(options) => {
-                    let Self { names, pictures, orders, told, .. } = &mut self;
-                    Session { names, pictures, orders, told }.run(options).await
+                    let Self { names, scenes, orders, told, .. } = &mut self;
+                    Session { names, scenes, orders, told }.run(options).await
                 }
                 Err(error) => error,
             };
@@ -240,11 +257,6 @@ impl Connecting {
             ca_file: config.ca_file.as_deref(),
         }
     }
-}
-
-/// Said once a connection.
-fn tell_up(names: &Names) {
-    info!("connected; the kitchen is shown at {}", names.kitchen());
 }
 
 #[cfg(test)]

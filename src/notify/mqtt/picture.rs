@@ -1,16 +1,14 @@
-//! What stands at the broker: a payload for each retained topic. Everything is published again and again as a whole in
-//! the mind, and only what differs on the wire.
+//! What stands at the broker: a payload for each retained topic. It is painted anew as a whole with each board; only what
+//! differs is published.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde::Serialize;
-use uuid::Uuid;
+use std::collections::BTreeMap;
 
 use super::discovery;
 use super::names::Names;
 use crate::domain::{AlertStatus, AlertType, Severity, UnitStatus};
 use crate::notify::payload::{AlertPayload, one_line, rfc_3339};
 use crate::notify::{AlertNote, Board, UnitNote};
+use serde::Serialize;
 
 /// Payloads by topic.
 pub type Picture = BTreeMap<String, String>;
@@ -48,17 +46,13 @@ struct KitchenState<'a> {
     alerts: Vec<AlertPayload<'a>>,
 }
 
-/// The whole picture. `humid`: units that have ever told a humidity, so that their entity does not come and go with each
-/// reading that has none.
-pub fn paint(names: &Names, board: &Board, humid: &BTreeSet<Uuid>) -> Picture {
+/// The states, beside which stand the configurations of `discovery`.
+pub fn paint(names: &Names, board: &Board) -> Picture {
     let alerts: Vec<AlertNote> = open_alerts(board).take(ALERTS_LISTED_MAX).map(shortened).collect();
     let mut picture = Picture::new();
     picture.insert(names.kitchen(), json(&kitchen(board, &alerts)));
     for unit in &board.units {
         picture.insert(names.unit(unit.id), json(&unit_state(unit, board)));
-    }
-    if let Some(prefix) = names.discovery() {
-        discovery::announce(prefix, names, board, humid, &mut picture);
     }
     picture
 }
@@ -127,12 +121,14 @@ fn shortened(alert: &AlertNote) -> AlertNote {
     AlertNote { message: one_line(&alert.message, MESSAGE_CHARS_MAX), ..alert.clone() }
 }
 
-pub fn json(value: &impl Serialize) -> String {
+fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("strings, numbers and lists become JSON")
 }
 
 #[cfg(test)]
 pub mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     pub fn unit(id: u128, name: &str) -> UnitNote {
@@ -167,7 +163,7 @@ pub mod tests {
     }
 
     fn painted(board: &Board) -> Picture {
-        paint(&Names::new("frostguard", "", "kitchen/1"), board, &BTreeSet::new())
+        paint(&names(), board)
     }
 
     #[track_caller]

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Error};
@@ -9,11 +9,11 @@ use rumqttc::{
     SubscribeFilter, SubscribeReasonCode,
 };
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::names::Names;
 use super::picture::{Picture, changes};
-use super::{EventOrder, Link, PAYLOAD_BYTES_MAX, Wanted, tell_up};
+use super::{EventOrder, Link, PAYLOAD_BYTES_MAX, Scene};
 use crate::source::mqtt::broker;
 
 /// The broker takes a hub for gone that was silent for one and a half of it (MQTT 3.1.1, 3.1.2.10).
@@ -32,7 +32,7 @@ const BIRTH: &[u8] = b"online";
 /// One connection, its client made anew and thrown away with it: so nothing of an old board is sent over a new one.
 pub struct Session<'a> {
     pub names: &'a Names,
-    pub pictures: &'a mut watch::Receiver<Wanted>,
+    pub scenes: &'a mut watch::Receiver<Scene>,
     pub orders: &'a mut mpsc::Receiver<EventOrder>,
     pub told: &'a watch::Sender<Link>,
 }
@@ -52,7 +52,7 @@ struct Book {
     unacknowledged: BTreeMap<u16, Tag>,
     /// States among the two.
     states: usize,
-    /// The newest picture that was requested as a whole; 0: none.
+    /// The newest scene that was requested as a whole; 0: none.
     number: u64,
     /// Home Assistant has started and knows nothing.
     is_reborn: bool,
@@ -61,7 +61,7 @@ struct Book {
 }
 
 impl Book {
-    /// The newest picture the broker has, if nothing is under way.
+    /// The newest scene the broker has, if nothing is under way.
     fn settled(&self) -> Option<u64> {
         (self.states == 0).then_some(self.number)
     }
@@ -105,13 +105,19 @@ impl Session<'_> {
                 Err(error) => return broker::explain(error),
             }
         }
-        tell_up(self.names);
+        info!("connected; the kitchen is shown at {}", self.names.kitchen());
         self.told.send_replace(Link::Up(0));
         let (book, woken) = (Mutex::new(Book::default()), Notify::new());
         let ears = Ears { names: self.names, told: self.told, book: &book, woken: &woken };
         let told = self.told;
-        let voice =
-            Voice { session: self, client: &client, book: &book, woken: &woken, told, shown: Picture::new() };
+        let voice = Voice {
+            session: self,
+            client: &client,
+            book: &book,
+            woken: &woken,
+            told,
+            shown: Default::default(),
+        };
         // Side by side, so that neither is ever cut off in the middle of a packet by the other.
         tokio::select! {
             error = ears.hear(&mut events) => broker::explain(error),
@@ -172,8 +178,8 @@ struct Voice<'a> {
     book: &'a Mutex<Book>,
     woken: &'a Notify,
     told: &'a watch::Sender<Link>,
-    /// Requested over this connection.
-    shown: Picture,
+    /// Requested over this connection: configurations, states.
+    shown: [Arc<Picture>; 2],
 }
 
 impl Voice<'_> {
@@ -200,7 +206,7 @@ impl Voice<'_> {
             }
             tokio::select! {
                 biased;
-                changed = self.session.pictures.changed() => changed.context("hear of the kitchen")?,
+                changed = self.session.scenes.changed() => changed.context("hear of the kitchen")?,
                 order = self.session.orders.recv() => {
                     self.tell(order.context("hear of messages")?).await?;
                 }
@@ -209,26 +215,36 @@ impl Voice<'_> {
         }
     }
 
-    /// Publishes what the newest picture has that is not shown, and takes away what it has not.
+    /// Publishes what the newest scene has that is not shown, and takes away what it has not.
     async fn show(&mut self) -> Result<(), Error> {
-        let Some((number, picture)) = self.session.pictures.borrow_and_update().clone() else {
+        let Scene { number, configs, states } = self.session.scenes.borrow_and_update().clone();
+        if number == 0 {
             return Ok(());
-        };
+        }
         let (is_reborn, leftovers) = {
             let mut book = lock(self.book);
             (std::mem::take(&mut book.is_reborn), std::mem::take(&mut book.leftovers))
         };
+        let is_wanted = |topic: &String| configs.contains_key(topic) || states.contains_key(topic);
         if is_reborn {
             debug!("Home Assistant has started: everything is told again");
             self.publish(self.session.names.availability(), "online".into()).await?;
-            self.shown.retain(|topic, _| !picture.contains_key(topic));
+            for shown in &mut self.shown {
+                Arc::make_mut(shown).retain(|topic, _| !is_wanted(topic));
+            }
         }
-        let strange = leftovers.into_iter().filter(|topic| !picture.contains_key(topic));
-        self.shown.extend(strange.map(|topic| (topic, String::new())));
-        for (topic, payload) in changes(&self.shown, &picture) {
-            self.publish(topic, payload).await?;
+        for topic in leftovers.into_iter().filter(|topic| !is_wanted(topic)) {
+            Arc::make_mut(&mut self.shown[0]).insert(topic, String::new());
         }
-        self.shown.clone_from(&picture);
+        let wanted = [configs, states];
+        for (shown, wanted) in self.shown.iter().zip(&wanted) {
+            if !Arc::ptr_eq(shown, wanted) {
+                for (topic, payload) in changes(shown, wanted) {
+                    self.publish(topic, payload).await?;
+                }
+            }
+        }
+        self.shown = wanted;
         lock(self.book).number = number;
         tell_settled(self.book, self.told);
         Ok(())
@@ -251,7 +267,7 @@ impl Voice<'_> {
     }
 }
 
-/// Tells which picture the broker has, if that is another one than before.
+/// Tells which scene the broker has, if that is another one than before.
 fn tell_settled(book: &Mutex<Book>, told: &watch::Sender<Link>) -> bool {
     let Some(number) = lock(book).settled() else { return false };
     told.send_if_modified(|link| {

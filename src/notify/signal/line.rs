@@ -1,5 +1,5 @@
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 
 use gpiocdev::line::Value;
 use gpiocdev::{Chip, Request};
@@ -41,7 +41,8 @@ pub fn open(config: &SignalSection) -> Result<Box<dyn Line>, String> {
 /// Opens a chip by its path or by its label.
 pub fn chip(name: &str) -> Result<Chip, String> {
     if name.starts_with('/') {
-        return Chip::from_path(name).map_err(|error| format!("open {name}: {error}{}", remedy(name)));
+        return Chip::from_path(name)
+            .map_err(|error| format!("open {name}: {error}{}", remedy(Path::new(name))));
     }
     let paths = gpiocdev::chip::chips().map_err(|error| format!("look for GPIO chips in /dev: {error}"))?;
     let mut labels = Vec::new();
@@ -50,7 +51,7 @@ pub fn chip(name: &str) -> Result<Chip, String> {
         match Chip::from_path(path).and_then(|chip| Ok((chip.info()?.label, chip))) {
             Ok((label, chip)) if label == name => return Ok(chip),
             Ok((label, _)) => labels.push(format!("{label:?}")),
-            Err(error) => labels.push(format!("{} ({error})", path.display())),
+            Err(error) => labels.push(format!("{}: {error}{}", path.display(), remedy(path))),
         }
     }
     let found =
@@ -58,8 +59,8 @@ pub fn chip(name: &str) -> Result<Chip, String> {
     Err(format!("find a GPIO chip with the label {name:?}: {found}; see `gpiodetect`"))
 }
 
-fn remedy(path: &str) -> &'static str {
-    match std::fs::File::open(PathBuf::from(path)) {
+fn remedy(path: &Path) -> &'static str {
+    match std::fs::File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             " (add the hub's user to group gpio)"
         }

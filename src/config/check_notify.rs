@@ -31,9 +31,9 @@ pub fn check(config: &Config, found: &mut Findings) {
     }
     names(notify, found);
     lines(notify, found);
-    notify.signal.iter().for_each(|signal| {
-        chip(&format!("[[notify.signal]] {}", signal.name), &signal.chip, signal.line, found)
-    });
+    for signal in &notify.signal {
+        chip(&format!("[[notify.signal]] {}", signal.name), &signal.chip, signal.line, found);
+    }
     if let Some(button) = &notify.button {
         chip("[notify.button]", &button.chip, button.line, found);
         found.prefer(notify.signal.iter().any(|signal| signal.role == SignalRole::Buzzer), || {

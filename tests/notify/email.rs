@@ -152,6 +152,21 @@ async fn nothing_is_sent_in_the_clear_that_should_not_be() {
     let heard = server.heard();
     assert!(heard.mails.is_empty() && !heard.was_password_in_the_clear, "{heard:?}");
 
+    // What is said in the clear behind the answer to STARTTLS counts for nothing: offers here, and a mail that is taken.
+    for injected in ["\r\n250-mail.example\r\n250 AUTH PLAIN", "\r\n250 2.0.0 Ok: queued as EVIL"] {
+        let acceptor = Some(keys.acceptor.clone());
+        let server = SmtpServer::start(Behaviour { acceptor, injected, ..Behaviour::default() }).await;
+        let mut section = section(server.port, "security = \"starttls\"");
+        section.ca_file = Some(keys.path("ca.pem"));
+        let sent = Email::new(section, present()).deliver(&message(Kind::Call)).await;
+        let heard = server.heard();
+        assert!(heard.violations.is_empty() && !heard.commands.contains(&"AUTH".to_owned()), "{heard:?}");
+        match sent {
+            Ok(receipt) => assert_eq!((receipt.external_id.as_deref(), heard.mails.len()), (Some("4F2B"), 1)),
+            failure => check_failure(failure, "later: TLS"),
+        }
+    }
+
     let wrong = keys.secret("wrong", "warm chain\n");
     let mut section = full(&keys, server.port, "none");
     section.password_file = Some(wrong);

@@ -1,7 +1,7 @@
 //! A mail server as strict as RFC 5321: what is out of order, unterminated or too long is refused and noted.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 /// RFC 5321, 4.5.3.1: with the CRLF.
 const COMMAND_BYTES_MAX: usize = 512;
 const TEXT_LINE_BYTES_MAX: usize = 1_000;
+const UNBROKEN: &str = "no task of the server panics";
 
 #[derive(Clone, Default)]
 pub struct Behaviour {
@@ -23,6 +24,8 @@ pub struct Behaviour {
     pub login: Option<(&'static str, &'static str)>,
     /// Instead of PLAIN.
     pub only_login_mechanism: bool,
+    /// Sent behind the answer to STARTTLS, still in the clear, as somebody on the way would.
+    pub injected: &'static str,
     /// Answers in place of the usual ones, by verb; "." is the end of the mail. An empty one closes the connection.
     pub answers: BTreeMap<&'static str, &'static str>,
 }
@@ -59,7 +62,7 @@ impl SmtpServer {
     }
 
     pub fn heard(&self) -> Heard {
-        self.heard.lock().unwrap().clone()
+        self.heard.lock().expect(UNBROKEN).clone()
     }
 }
 
@@ -113,6 +116,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
         }
     }
 
+    fn note(&self) -> MutexGuard<'a, Heard> {
+        self.heard.lock().expect(UNBROKEN)
+    }
+
     /// The stream where STARTTLS was asked for.
     async fn run(mut self, says_hello: bool) -> std::io::Result<Option<S>> {
         if says_hello {
@@ -121,11 +128,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
         loop {
             let Some(line) = self.line(COMMAND_BYTES_MAX).await? else { return Ok(None) };
             let verb = line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
-            self.heard.lock().unwrap().commands.push(if verb == "AUTH" {
-                "AUTH".into()
-            } else {
-                line.clone()
-            });
+            self.note().commands.push(if verb == "AUTH" { "AUTH".into() } else { line.clone() });
             if let Some(answer) = self.behaviour.answers.get(verb.as_str()) {
                 if answer.is_empty() {
                     return Ok(None);
@@ -141,7 +144,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
                 }
                 (_, false) => self.violation("before EHLO", &line).await?,
                 ("STARTTLS", true) if !self.is_encrypted && self.behaviour.acceptor.is_some() => {
-                    self.say("220 2.0.0 Ready to start TLS").await?;
+                    self.say(&format!("220 2.0.0 Ready to start TLS{}", self.behaviour.injected)).await?;
                     return Ok(Some(self.stream.into_inner()));
                 }
                 ("AUTH", true) => self.auth(&line).await?,
@@ -187,7 +190,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
     }
 
     async fn auth(&mut self, line: &str) -> std::io::Result<()> {
-        self.heard.lock().unwrap().was_password_in_the_clear |= !self.is_encrypted;
+        self.note().was_password_in_the_clear |= !self.is_encrypted;
         let Some((user, password)) = self.behaviour.login else {
             return self.violation("no AUTH here", line).await;
         };
@@ -231,7 +234,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             Some(&"") => return Ok(false),
             Some(answer) => self.say(answer).await?,
             None => {
-                self.heard.lock().unwrap().mails.push(mail);
+                self.note().mails.push(mail);
                 self.say("250-2.0.0 thank you\r\n250 2.0.0 Ok: queued as 4F2B").await?;
             }
         }
@@ -250,13 +253,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             && bytes.is_ascii()
             && line.is_some_and(|line| !line.contains(['\r', '\n']));
         if !is_right {
-            self.heard.lock().unwrap().violations.push(format!("no line: {text:?}"));
+            self.note().violations.push(format!("no line: {text:?}"));
         }
         Ok(Some(line.unwrap_or(&text).to_owned()))
     }
 
     async fn violation(&mut self, what: &str, line: &str) -> std::io::Result<()> {
-        self.heard.lock().unwrap().violations.push(format!("{what}: {line}"));
+        self.note().violations.push(format!("{what}: {line}"));
         self.say("503 5.5.1 bad sequence of commands").await
     }
 

@@ -7,12 +7,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lettre::Address;
+use lettre::transport::smtp;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
 use lettre::transport::smtp::commands::{Data, Mail, Quit, Rcpt, Starttls};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use lettre::transport::smtp::response::Response;
-use lettre::transport::smtp::{self};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -31,7 +31,7 @@ const CONNECT_MAX: Duration = Duration::from_secs(15);
 /// RFC 5321, 4.5.3.2 allows servers minutes; a call that hangs holds up the next ones, and is tried again.
 const STEP_MAX: Duration = Duration::from_secs(20);
 /// The server stores and often scans the mail before it answers.
-const ACCEPT_MAX: Duration = Duration::from_secs(60);
+const ACCEPT_MAX: Duration = Duration::from_mins(1);
 /// The mail is the server's already; leaving in order is only polite.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
 /// Of a server's answer; the whole has at most 512 characters a line.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::names::Names;
@@ -55,17 +55,21 @@ pub fn announce(names: &Names, subjects: &Subjects) -> Picture {
     let mut add = |device: &Value, entity: Entity| {
         let Entity { component, object, mut config } = entity;
         let topic = format!("{prefix}/{component}/{}/{object}/config", names.hub());
-        config.insert("unique_id".into(), format!("frostguard_{object}").into());
-        config.insert("device".into(), device.clone());
-        config.insert("origin".into(), origin.clone());
-        config.insert("qos".into(), 1.into());
-        picture.insert(topic, Value::Object(config).to_string());
+        config["unique_id"] = format!("frostguard_{object}").into();
+        config["device"] = device.clone();
+        config["origin"] = origin.clone();
+        config["qos"] = 1.into();
+        picture.insert(topic, config.to_string());
     };
     let hub = hub_device(names, &subjects.site);
-    hub_entities(names).into_iter().for_each(|entity| add(&hub, entity));
+    for entity in hub_entities(names) {
+        add(&hub, entity);
+    }
     for unit in &subjects.units {
         let device = unit_device(names, &subjects.site, unit);
-        unit_entities(names, unit).into_iter().for_each(|entity| add(&device, entity));
+        for entity in unit_entities(names, unit) {
+            add(&device, entity);
+        }
     }
     picture
 }
@@ -79,11 +83,11 @@ struct Entity {
     component: &'static str,
     /// Unique among all hubs.
     object: String,
-    config: Map<String, Value>,
+    /// An object.
+    config: Value,
 }
 
 fn entity(component: &'static str, object: String, config: Value) -> Entity {
-    let Value::Object(config) = config else { unreachable!("configurations are written as objects") };
     Entity { component, object, config }
 }
 
@@ -176,25 +180,8 @@ fn unit_entities(names: &Names, unit: &Subject) -> Vec<Entity> {
     let object = |what: &str| format!("{}_{what}", unit.id.simple());
     // Of what the hub says about the unit.
     let hub = json!([{"topic": names.availability()}]);
-    // Of what its sensor says: gone while the sensor is silent, rather than what it was.
-    let sensor = json!([
-        {"topic": names.availability()},
-        {"topic": topic, "value_template": "{{ 'online' if value_json.fresh else 'offline' }}"},
-    ]);
     let statuses: Vec<&str> = UnitStatus::ALL.iter().map(|status| status.as_str()).collect();
-    let measured = |name: &str, class: &str, unit_of_measurement: &str| {
-        json!({
-            "name": name,
-            "device_class": class,
-            "state_class": "measurement",
-            "unit_of_measurement": unit_of_measurement,
-            "state_topic": topic,
-            "value_template": format!("{{{{ value_json.{class} }}}}"),
-            "expire_after": EXPIRE_AFTER_S,
-            "availability": sensor,
-            "availability_mode": "all",
-        })
-    };
+    let measured = |name: &str, class: &str, degrees: &str| measured(names, &topic, [name, class, degrees]);
     let mut entities = vec![
         entity("sensor", object("temperature"), measured("Temperature", "temperature", &unit.degrees)),
         entity(
@@ -252,6 +239,24 @@ fn unit_entities(names: &Names, unit: &Subject) -> Vec<Entity> {
         ));
     }
     entities
+}
+
+/// A value of the unit's sensor: gone while that is silent, rather than what it was.
+fn measured(names: &Names, topic: &str, [name, class, unit_of_measurement]: [&str; 3]) -> Value {
+    json!({
+        "name": name,
+        "device_class": class,
+        "state_class": "measurement",
+        "unit_of_measurement": unit_of_measurement,
+        "state_topic": topic,
+        "value_template": format!("{{{{ value_json.{class} }}}}"),
+        "expire_after": EXPIRE_AFTER_S,
+        "availability": [
+            {"topic": names.availability()},
+            {"topic": topic, "value_template": "{{ 'online' if value_json.fresh else 'offline' }}"},
+        ],
+        "availability_mode": "all",
+    })
 }
 
 #[cfg(test)]

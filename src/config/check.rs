@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, MqttSection, Secret, SerialSection};
+use super::{BrokerUrl, Config, MqttSection, Secret, SerialSection};
 
 /// A name goes into counters, logs and `devices.port`.
 const NAME_LENGTH_MAX: usize = 64;
@@ -22,19 +22,19 @@ pub struct Findings {
 }
 
 impl Findings {
-    fn require(&mut self, holds: bool, error: impl FnOnce() -> String) {
+    pub fn require(&mut self, holds: bool, error: impl FnOnce() -> String) {
         if !holds {
             self.errors.push(error());
         }
     }
 
-    fn prefer(&mut self, holds: bool, warning: impl FnOnce() -> String) {
+    pub fn prefer(&mut self, holds: bool, warning: impl FnOnce() -> String) {
         if !holds {
             self.warnings.push(warning());
         }
     }
 
-    fn require_within(&mut self, key: &str, value: u64, range: std::ops::RangeInclusive<u64>) {
+    pub fn require_within(&mut self, key: &str, value: u64, range: std::ops::RangeInclusive<u64>) {
         let (least, most) = (*range.start(), *range.end());
         self.require(range.contains(&value), || format!("{key} = {value} is outside {least} to {most}"));
     }
@@ -49,6 +49,7 @@ pub fn check(config: &Config) -> Findings {
     config.mqtt.iter().for_each(|broker| mqtt(broker, &mut found));
     uplink(config, &mut found);
     rules(config, &mut found);
+    super::check_notify::check(config, &mut found);
     found.require(EnvFilter::try_new(&config.log.level).is_ok(), || {
         format!("[log] level = {:?} must be error, warn, info, debug or a filter of them", config.log.level)
     });
@@ -94,10 +95,7 @@ fn names(config: &Config, found: &mut Findings) {
         config.serial.iter().map(|port| &port.name).chain(config.mqtt.iter().map(|broker| &broker.name));
     let mut seen = BTreeSet::new();
     for name in sources {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        found.require((1..=NAME_LENGTH_MAX).contains(&name.len()) && name.chars().all(is_plain), || {
-            format!("name = {name:?} must have 1 to {NAME_LENGTH_MAX} letters, digits, dots, dashes and underscores")
-        });
+        is_name(name, found);
         found.require(seen.insert(name), || {
             format!("two sources have the name {name:?}: sensors could not be told apart")
         });
@@ -108,6 +106,15 @@ fn names(config: &Config, found: &mut Findings) {
             format!("two [[serial]] sections open {}", port.path.display())
         });
     }
+}
+
+pub fn is_name(name: &str, found: &mut Findings) {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    found.require((1..=NAME_LENGTH_MAX).contains(&name.len()) && name.chars().all(is_plain), || {
+        format!(
+            "name = {name:?} must have 1 to {NAME_LENGTH_MAX} letters, digits, dots, dashes and underscores"
+        )
+    });
 }
 
 fn serial(port: &SerialSection, found: &mut Findings) {
@@ -136,32 +143,52 @@ fn mqtt(broker: &MqttSection, found: &mut Findings) {
             format!("[[mqtt]] {name}: {topic:?} is no topic filter: `+` stands for a whole level, `#` only for the last")
         });
     }
-    if let Some(id) = &broker.client_id {
-        found.require((1..=128).contains(&id.len()) && id.chars().all(|c| c.is_ascii_graphic()), || {
-            format!("[[mqtt]] {name}: client_id must have 1 to 128 printable characters without spaces")
-        });
-    }
     // rumqttc refuses less than 5 s.
     found.require_within(&format!("[[mqtt]] {name}: keep_alive_s"), broker.keep_alive_s.into(), 5..=3_600);
-    found.require(broker.username.is_some() || broker.password_file.is_none(), || {
-        format!("[[mqtt]] {name}: password_file without username")
+    connection(
+        &format!("[[mqtt]] {name}"),
+        &Connection {
+            url: &broker.url,
+            client_id: broker.client_id.as_deref(),
+            has_username: broker.username.is_some(),
+            password_file: broker.password_file.as_deref(),
+            ca_file: broker.ca_file.as_deref(),
+        },
+        found,
+    );
+}
+
+/// What sections of brokers have in common.
+pub struct Connection<'a> {
+    pub url: &'a BrokerUrl,
+    pub client_id: Option<&'a str>,
+    pub has_username: bool,
+    pub password_file: Option<&'a Path>,
+    pub ca_file: Option<&'a Path>,
+}
+
+pub fn connection(section: &str, broker: &Connection<'_>, found: &mut Findings) {
+    let Connection { url, client_id, has_username, password_file, ca_file } = *broker;
+    if let Some(id) = client_id {
+        found.require((1..=128).contains(&id.len()) && id.chars().all(|c| c.is_ascii_graphic()), || {
+            format!("{section}: client_id must have 1 to 128 printable characters without spaces")
+        });
+    }
+    found.require(has_username || password_file.is_none(), || {
+        format!("{section}: password_file without username")
     });
     // rumqttc cannot join an IPv6 address and its port, and check the certificate by the address.
-    found.require(!(broker.url.is_tls && broker.url.host.contains(':')), || {
-        format!("[[mqtt]] {name}: mqtts:// with an IPv6 address; give the broker's name")
+    found.require(!(url.is_tls && url.host.contains(':')), || {
+        format!("{section}: mqtts:// with an IPv6 address; give the broker's name")
     });
-    found.require(broker.url.is_tls || broker.ca_file.is_none(), || {
-        format!("[[mqtt]] {name}: ca_file is only used with mqtts://")
+    found.require(url.is_tls || ca_file.is_none(), || {
+        format!("{section}: ca_file is only used with mqtts://")
     });
-    found.prefer(broker.url.is_tls || broker.url.is_loopback() || broker.password_file.is_none(), || {
-        format!("[[mqtt]] {name}: the password crosses the network readable by all; use mqtts://")
+    found.prefer(url.is_tls || url.is_loopback() || password_file.is_none(), || {
+        format!("{section}: the password crosses the network readable by all; use mqtts://")
     });
-    if let Some(path) = &broker.password_file
-        && let Err(error) = Secret::read(path)
-    {
-        found.warnings.push(format!("[[mqtt]] {name}: password_file: {error:#}"));
-    }
-    readable(&format!("[[mqtt]] {name}: ca_file"), broker.ca_file.as_deref(), found);
+    secret(&format!("{section}: password_file"), password_file, found);
+    readable(&format!("{section}: ca_file"), ca_file, found);
 }
 
 /// MQTT 3.1.1, 4.7.1.
@@ -239,7 +266,16 @@ fn rules(config: &Config, found: &mut Findings) {
     }
 }
 
-fn readable(key: &str, path: Option<&Path>, found: &mut Findings) {
+/// Warnings: the file may be readable only to the hub's own user, and a credential only to the running service.
+pub fn secret(key: &str, path: Option<&Path>, found: &mut Findings) {
+    if let Some(path) = path
+        && let Err(error) = Secret::read(path)
+    {
+        found.warnings.push(format!("{key}: {error:#}"));
+    }
+}
+
+pub fn readable(key: &str, path: Option<&Path>, found: &mut Findings) {
     if let Some(path) = path
         && let Err(error) = std::fs::File::open(path)
     {

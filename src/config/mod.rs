@@ -1,6 +1,7 @@
 //! Configuration: one TOML file, loaded once; each task is handed its own section.
 
 mod check;
+mod check_notify;
 mod notify;
 mod secret;
 mod sections;
@@ -14,8 +15,8 @@ use serde::Deserialize;
 
 pub use check::Findings;
 pub use notify::{
-    ButtonSection, ModemMode, ModemSection, NotifyMqttSection, NotifySection, SignalRole, SignalSection,
-    SmtpSection, SmtpSecurity, WebhookSection,
+    ButtonSection, ModemMode, ModemSection, NotifyMqttSection, NotifySection, QuietHours, SignalRole,
+    SignalSection, SmtpSection, SmtpSecurity, WebhookSection,
 };
 pub use secret::Secret;
 pub use sections::{

@@ -40,6 +40,50 @@ impl Default for NotifySection {
     }
 }
 
+impl NotifySection {
+    /// The quiet hours; an error says what is wrong with them.
+    pub fn quiet(&self) -> Result<Option<QuietHours>, String> {
+        self.quiet_hours.as_deref().map(QuietHours::parse).transpose()
+    }
+}
+
+/// Minutes of the day by the site's wall clock: from `from_min` until before `to_min`, over midnight where that is less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuietHours {
+    pub from_min: u16,
+    pub to_min: u16,
+}
+
+impl QuietHours {
+    /// `22:00-06:00`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let minute = |text: &str| -> Option<u16> {
+            let (hour, minute) = text.trim().split_once(':')?;
+            let is_number = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+            if !is_number(hour) || !is_number(minute) {
+                return None;
+            }
+            let (hour, minute) = (hour.parse::<u16>().ok()?, minute.parse::<u16>().ok()?);
+            (hour < 24 && minute < 60).then_some(hour * 60 + minute)
+        };
+        let both = text.split_once('-').and_then(|(from, to)| Some((minute(from)?, minute(to)?)));
+        match both {
+            Some((from_min, to_min)) if from_min != to_min => Ok(Self { from_min, to_min }),
+            Some(_) => Err(format!("{text:?} begins and ends at the same time")),
+            None => Err(format!("{text:?} is not HH:MM-HH:MM, such as \"22:00-06:00\"")),
+        }
+    }
+
+    /// `minute` of the day, 0 to 1439.
+    pub fn contain(self, minute: u16) -> bool {
+        if self.from_min < self.to_min {
+            (self.from_min..self.to_min).contains(&minute)
+        } else {
+            minute >= self.from_min || minute < self.to_min
+        }
+    }
+}
+
 /// A line of the kernel's GPIO character device.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,7 +91,7 @@ pub struct SignalSection {
     pub name: String,
     /// What hangs on it, which decides its pattern.
     pub role: SignalRole,
-    /// `/dev/gpiochip0`, or a chip's label.
+    /// `/dev/gpiochip0`, or a chip's label; `fake:/path` in builds with the feature `demo`.
     pub chip: String,
     /// The line's number on the chip.
     pub line: u32,
@@ -128,6 +172,16 @@ pub struct SmtpSection {
     pub ca_file: Option<PathBuf>,
 }
 
+impl SmtpSection {
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or(match self.security {
+            SmtpSecurity::Tls => 465,
+            SmtpSecurity::Starttls => 587,
+            SmtpSecurity::None => 25,
+        })
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SmtpSecurity {
@@ -138,7 +192,7 @@ pub enum SmtpSecurity {
     None,
 }
 
-/// A URL that is told of every call, signed.
+/// A URL that is told of every message, signed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookSection {
@@ -164,6 +218,7 @@ pub struct NotifyMqttSection {
     /// Home Assistant's discovery prefix; empty: no discovery.
     #[serde(default = "discovery_prefix")]
     pub discovery_prefix: String,
+    /// The hub's alone at this broker; stands in the topics and must stay. None: made of the machine's id and `name`.
     #[serde(default)]
     pub client_id: Option<String>,
     #[serde(default)]

@@ -17,14 +17,34 @@ fn the_example_shows_every_key_with_its_default() {
     let (serial, mqtt) = (shown.serial.remove(0), shown.mqtt.remove(0));
     assert_eq!((serial.baud, mqtt.keep_alive_s), (Some(serial.preset.default_baud()), keep_alive_default()));
     assert_eq!(mqtt.topics, Some(mqtt.kind.topics().iter().map(|topic| (*topic).to_owned()).collect()));
+    check_shown_channels(&mut shown.notify);
     // Keys whose default is their absence.
     shown.hub.time_zone = None;
+    shown.notify.quiet_hours = None;
     shown.store.size_mib_max = None;
     (shown.uplink.url, shown.uplink.ca_file) = (None, None);
     assert_eq!(shown, Config::default());
 
-    for section in ["hub", "store", "clock", "serial", "mqtt", "uplink", "control", "rules", "log"] {
-        let is_list = matches!(section, "serial" | "mqtt");
+    for section in [
+        "hub",
+        "store",
+        "clock",
+        "serial",
+        "mqtt",
+        "uplink",
+        "control",
+        "rules",
+        "notify",
+        "notify.signal",
+        "notify.button",
+        "notify.modem",
+        "notify.smtp",
+        "notify.webhook",
+        "notify.mqtt",
+        "log",
+    ] {
+        let is_list =
+            matches!(section, "serial" | "mqtt" | "notify.signal" | "notify.webhook" | "notify.mqtt");
         let header = if is_list { format!("[[{section}]]") } else { format!("[{section}]") };
         let error = toml::from_str::<Config>(&format!("{header}\nno_such_key_here = 1")).unwrap_err();
         let text = example_switched_on();
@@ -32,12 +52,36 @@ fn the_example_shows_every_key_with_its_default() {
             text.split(&format!("{header}\n")).nth(1).unwrap_or_else(|| panic!("{header} is not shown"));
         let part = part.split("\n[").next().unwrap();
         for key in error.message().split('`').skip(3).step_by(2) {
+            let is_section = text.contains(&format!("[{section}.{key}]"));
             assert!(
-                part.lines().any(|line| line.starts_with(&format!("{key} = "))),
+                is_section || part.lines().any(|line| line.starts_with(&format!("{key} = "))),
                 "{header} {key} is not shown"
             );
         }
     }
+}
+
+/// Takes the channels away; keys that have a default are shown with it.
+fn check_shown_channels(shown: &mut NotifySection) {
+    let bare = "[[notify.signal]]\nname = 'a'\nrole = 'lamp'\nchip = 'b'\nline = 1
+        [notify.button]\nchip = 'b'\nline = 2
+        [notify.modem]\npath = '/dev/x'
+        [notify.smtp]\nhost = 'x'\nfrom = 'y'
+        [[notify.mqtt]]\nname = 'c'\nurl = 'mqtt://d'";
+    let bare = Config::parse(bare).unwrap().notify;
+    let (signal, button) = (shown.signal.remove(0), shown.button.take().unwrap());
+    assert_eq!(signal.active_low, bare.signal[0].active_low);
+    assert_eq!(button.active_low, bare.button.unwrap().active_low);
+    let (modem, plain) = (shown.modem.take().unwrap(), bare.modem.unwrap());
+    assert_eq!(
+        (modem.baud, modem.mode, modem.delivery_reports),
+        (plain.baud, plain.mode, plain.delivery_reports)
+    );
+    let (smtp, plain) = (shown.smtp.take().unwrap(), bare.smtp.unwrap());
+    assert_eq!((smtp.port(), smtp.security), (plain.port(), plain.security));
+    shown.webhook.remove(0);
+    let (mqtt, plain) = (shown.mqtt.remove(0), &bare.mqtt[0]);
+    assert_eq!((&mqtt.prefix, &mqtt.discovery_prefix), (&plain.prefix, &plain.discovery_prefix));
 }
 
 fn keep_alive_default() -> u16 {
@@ -164,4 +208,117 @@ fn a_file_is_loaded_or_refused_as_a_whole() {
     }
     let missing = Config::load(Some(&folder.path().join("none.toml"))).unwrap_err();
     assert!(format!("{missing:#}").contains("none.toml: No such file"), "{missing:#}");
+}
+
+#[test]
+fn quiet_hours_may_span_midnight() {
+    for (text, inside, outside) in [
+        ("22:00-06:00", &[1_320, 1_439, 0, 359][..], &[360, 720, 1_319][..]),
+        ("12:00-13:30", &[720, 809], &[719, 810, 0]),
+        ("00:00-23:59", &[0, 1_438], &[1_439]),
+    ] {
+        let hours = QuietHours::parse(text).unwrap();
+        assert!(inside.iter().all(|minute| hours.contain(*minute)), "{text}");
+        assert!(!outside.iter().any(|minute| hours.contain(*minute)), "{text}");
+    }
+    for text in
+        ["", "22:00", "22-06", "24:00-06:00", "22:60-06:00", "2:00-6:00", "22:00-22:00", "+1:00-02:00"]
+    {
+        QuietHours::parse(text).unwrap_err();
+    }
+}
+
+/// With a sensor, so that its lack is no warning.
+#[track_caller]
+fn check_notify(text: &str, errors: &[&str], warnings: &[&str]) {
+    let port = "[[serial]]\nname = 'a'\npath = '/dev/a'\npreset = 'json'";
+    check_findings(&format!("{text}\n{port}"), errors, warnings);
+}
+
+#[test]
+fn channels_that_cannot_work_are_found() {
+    check_notify(
+        "[notify]\nquiet_hours = '22'\nsms_per_hour_max = 0",
+        &["sms_per_hour_max", "HH:MM-HH:MM"],
+        &[],
+    );
+    check_notify("[notify]\ncool_down_min = 1441", &["cool_down_min"], &[]);
+
+    let lamp = "[[notify.signal]]\nname = 'lamp'\nrole = 'lamp'\nchip = '/dev/gpiochip0'\nline = 17\n";
+    let button = "[notify.button]\nchip = '/dev/gpiochip0'\nline = 27\n";
+    check_notify(lamp, &[], &[]);
+    check_notify(&format!("{lamp}{lamp}"), &["the name \"lamp\"", "used twice"], &[]);
+    check_notify(&lamp.replace("/dev/gpiochip0", "gpio/0"), &["absolute path"], &[]);
+    check_notify(&lamp.replace("/dev/gpiochip0", "fake:x"), &["fake chips"], &[]);
+    check_notify(&lamp.replace("/dev/gpiochip0", "fake:/x"), &[], &[]);
+    check_notify(&lamp.replace("17", "70000"), &["line = 70000"], &[]);
+    check_notify(&lamp.replace("'lamp'\nrole", "'sms'\nrole"), &["channel of people"], &[]);
+    check_notify(&format!("{}{button}", lamp.replace("role = 'lamp'", "role = 'buzzer'")), &[], &[]);
+    check_notify(&format!("{lamp}{button}"), &[], &["silences buzzers"]);
+    check_notify(&format!("{lamp}{}", button.replace("27", "17")), &["used twice"], &["silences buzzers"]);
+
+    check_notify("[notify.modem]\npath = '/dev/m'", &[], &[]);
+    check_notify("[notify.modem]\npath = 'm'\nbaud = 1", &["must be absolute", "baud"], &[]);
+    check_notify(
+        "[notify.modem]\npath = '/dev/a'\npin_file = '/no'",
+        &["a [[serial]] section"],
+        &["pin_file"],
+    );
+}
+
+#[test]
+fn servers_that_cannot_work_are_found() {
+    let smtp = "[notify.smtp]\nhost = 'mail.example'\nfrom = 'Hub <a@b.example>'\n";
+    let login = "username = 'u'\npassword_file = '/no'\n";
+    check_notify(smtp, &[], &[]);
+    check_notify(&format!("{smtp}{login}"), &[], &["password_file"]);
+    check_notify(&format!("{smtp}username = 'u'"), &["go together"], &[]);
+    check_notify(&smtp.replace("a@b.example", "nobody"), &["no mail address"], &[]);
+    check_notify(&smtp.replace("mail.example", "mail:25/x"), &["without a port"], &[]);
+    check_notify(&format!("{smtp}security = 'none'"), &[], &["readable by all"]);
+    check_notify(
+        &format!("{smtp}{login}security = 'none'"),
+        &["only for this machine"],
+        &["readable by all", "password_file"],
+    );
+    let local = smtp.replace("mail.example", "127.0.0.1");
+    check_notify(&format!("{local}{login}security = 'none'"), &[], &["password_file"]);
+    check_notify(&format!("{local}security = 'none'\nca_file = '/no'"), &["ca_file"], &["ca_file"]);
+    check_notify(&format!("{smtp}port = 587"), &[], &["465"]);
+
+    let hook = |url: &str, rest: &str| {
+        format!("[[notify.webhook]]\nname = 'hook'\nurl = '{url}'\nsecret_file = '/no'\n{rest}")
+    };
+    for (url, errors) in [
+        ("https://hooks.example/x?token=y", &[][..]),
+        ("http://127.0.0.1:8080/x", &[]),
+        ("http://[::1]:8080/x", &[]),
+        ("http://localhost/x", &[]),
+        ("http://hooks.example/x", &["plain http"]),
+        ("http://localhost.example/x", &["plain http"]),
+        ("https://u:p@hooks.example/x", &["user or password"]),
+        ("ftp://hooks.example/x", &["https://"]),
+        ("hooks.example", &["url"]),
+    ] {
+        check_notify(&hook(url, ""), errors, &["secret_file"]);
+    }
+    check_notify(
+        &hook("http://[::1]/", "ca_file = '/no'"),
+        &["only used with https"],
+        &["secret", "ca_file"],
+    );
+
+    let broker = "[[notify.mqtt]]\nname = 'home'\nurl = 'mqtt://10.0.0.2'\n";
+    check_notify(broker, &[], &[]);
+    check_notify(&format!("{broker}discovery_prefix = ''"), &[], &[]);
+    check_notify(&format!("{broker}prefix = ''\ndiscovery_prefix = 'a/+'"), &["prefix = \"\"", "a/+"], &[]);
+    check_notify(&format!("{broker}prefix = '/a'"), &["prefix"], &[]);
+    check_notify(
+        &format!("{broker}password_file = '/no'"),
+        &["without username"],
+        &["readable by all", "/no"],
+    );
+    let source = "[[mqtt]]\nname = 'home'\nurl = 'mqtt://10.0.0.2'\nkind = 'ttn-v3'\nclient_id = 'x'\n";
+    check_notify(&format!("{broker}{source}"), &[], &[]);
+    check_notify(&format!("{broker}client_id = 'x'\n{source}"), &["client_id = \"x\""], &[]);
 }

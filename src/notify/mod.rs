@@ -1,14 +1,20 @@
 //! Making people hear: what a call says, and the channels that carry it.
 //!
 //! - `message`: what is said: a `Message` to one recipient, and the `Board`, the state of the kitchen.
+//! - `payload`: a message as machines are told it, the JSON of webhooks and MQTT.
 //! - A channel is a module with one `Notifier`. Channels that carry messages to people (SMS, e-mail) are given one at a
 //!   time and answer with what became of it; channels that show a state (buzzer, lamp, MQTT) are given the board
 //!   whenever it changes.
 
+pub mod email;
 pub mod message;
 pub mod plan;
 pub mod quiet;
 pub mod text;
+pub mod mqtt;
+pub mod payload;
+pub mod signal;
+pub mod webhook;
 
 use std::future::Future;
 

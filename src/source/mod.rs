@@ -2,7 +2,7 @@
 //! the hub stops or by a bug.
 
 pub mod mqtt;
-mod presence;
+pub mod presence;
 pub mod serial;
 pub mod shapes;
 

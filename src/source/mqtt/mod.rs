@@ -3,20 +3,21 @@
 //! The session is kept by the broker (fixed client id, `clean_session = false`), and every message is acknowledged only
 //! when the pipeline has committed what became of it. So what was published at QoS 1 survives a crash at either end.
 
+pub mod broker;
 mod message;
 mod session;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use ring::digest::{SHA256, digest};
-use rumqttc::{MqttOptions, TlsConfiguration, Transport};
+use anyhow::{Result, bail};
+use rumqttc::MqttOptions;
 
 use super::presence::{Presence, Retry};
 use super::{Source, SourceContext, stopped};
 use crate::clock::CertificateTime;
-use crate::config::{MqttSection, Secret};
+use crate::config::MqttSection;
 use crate::domain;
+use broker::Broker;
 use session::{Ended, Session};
 
 /// A broker on the premises is back within seconds after its restart; one that is down for long is asked once a minute.
@@ -41,30 +42,25 @@ impl Mqtt {
         Self { config, time }
     }
 
-    /// What the connection needs, read anew for each, so that a renewed password or authority needs no restart.
     fn options(&self, packet_bytes_max: usize) -> Result<MqttOptions> {
         let config = &self.config;
         let client_id = match &config.client_id {
             Some(id) => id.clone(),
-            None => client_id(&config.name)?,
+            None => broker::client_id(&config.name, &format!("the [[mqtt]] section {}", config.name))?,
         };
-        let host = &config.url.host;
-        // rumqttc joins host and port by a colon.
-        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-        let mut options = MqttOptions::new(client_id, host, config.url.port);
+        let broker = Broker {
+            url: &config.url,
+            client_id,
+            username: config.username.as_deref(),
+            password_file: config.password_file.as_deref(),
+            ca_file: config.ca_file.as_deref(),
+        };
+        let mut options = broker.options(&self.time)?;
         options
             .set_clean_session(false)
             .set_manual_acks(true)
             .set_keep_alive(Duration::from_secs(config.keep_alive_s.into()))
             .set_max_packet_size(packet_bytes_max, packet_bytes_max);
-        if let Some(username) = &config.username {
-            let password = config.password_file.as_deref().map(Secret::read).transpose()?;
-            options.set_credentials(username, password.as_ref().map_or("", Secret::reveal));
-        }
-        if config.url.is_tls {
-            let tls = crate::tls::client_config(config.ca_file.as_deref(), self.time.clone())?;
-            options.set_transport(Transport::tls_with_config(TlsConfiguration::from(tls)));
-        }
         Ok(options)
     }
 }
@@ -113,18 +109,4 @@ impl Source for Mqtt {
         }
         bail!("connections are numbered up to 2^64")
     }
-}
-
-/// The same over restarts and different on each machine, as machine-id(5) wants it: not the id itself. At most 23 letters
-/// and digits, which every broker takes.
-fn client_id(name: &str) -> Result<String> {
-    let path = "/etc/machine-id";
-    let machine = std::fs::read_to_string(path)
-        .with_context(|| format!("read {path}; set client_id in the [[mqtt]] section {name}"))?;
-    if machine.trim().len() < 32 {
-        bail!("{path} holds no id; set client_id in the [[mqtt]] section {name}");
-    }
-    let hash = digest(&SHA256, format!("frostguard mqtt client\n{}\n{name}", machine.trim()).as_bytes());
-    let number = hash.as_ref()[..6].iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
-    Ok(format!("frostguard{number:012x}"))
 }

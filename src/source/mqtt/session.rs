@@ -3,13 +3,14 @@ use std::time::Duration;
 use anyhow::{Context, Error, anyhow};
 use rumqttc::mqttbytes::Error as PacketError;
 use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Outgoing,
-    Packet, Publish, QoS, StateError, SubscribeFilter, SubscribeReasonCode,
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet, Publish, QoS, StateError,
+    SubscribeFilter, SubscribeReasonCode,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::broker;
 use super::message::{Delivery, event_of};
 use crate::clock::Clock;
 use crate::config::MqttSection;
@@ -18,8 +19,6 @@ use crate::frame::AckToken;
 use crate::source::presence::Presence;
 use crate::source::stopped;
 
-/// TCP, TLS and CONNACK together; a broker behind a slow link answers within a few seconds.
-const CONNECT_S_MAX: u64 = 15;
 /// Leaving takes a round of the network, and a broker that hangs must not hold the hub's stop up.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
 /// Acknowledgements and one subscription on their way to the socket; what exceeds it waits.
@@ -56,9 +55,7 @@ impl Session<'_> {
         shutdown: &mut watch::Receiver<bool>,
     ) -> Ended {
         let (client, mut events) = AsyncClient::new(options, REQUESTS_QUEUED_MAX);
-        let mut network = NetworkOptions::new();
-        network.set_connection_timeout(CONNECT_S_MAX);
-        events.set_network_options(network);
+        broker::limit_connecting(&mut events);
         let (connection, name, counters) = (self.connection, &self.config.name, self.counters);
         let count = || counters.add("mqtt.acknowledged", name, 1);
         // Side by side, so that neither is ever cut off in the middle of a packet by the other.
@@ -209,21 +206,5 @@ fn ended_by(error: ConnectionError) -> Ended {
             "a packet of {size} bytes is no sensor's message; limit them at the broker (message_size_limit)"
         ));
     }
-    Ended::Lost(match error {
-        ConnectionError::ConnectionRefused(
-            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
-        ) => {
-            anyhow!("the broker refuses the user or the password; see username and password_file")
-        }
-        ConnectionError::NetworkTimeout => {
-            anyhow!("no answer within {} s", Duration::from_secs(CONNECT_S_MAX).as_secs())
-        }
-        ConnectionError::MqttState(StateError::ConnectionAborted) => {
-            anyhow!(
-                "the broker closed the connection; if this repeats, another client uses the same client_id"
-            )
-        }
-        // It repeats its causes itself.
-        other => anyhow!("{other}"),
-    })
+    Ended::Lost(broker::explain(error))
 }

@@ -6,6 +6,7 @@
 //!   whenever it changes.
 
 pub mod message;
+pub mod modem;
 
 use std::future::Future;
 

@@ -43,7 +43,7 @@ pub struct Behaviour {
     pub lte_registration: u8,
     /// `<rssi>` of `+CSQ`.
     pub rssi: u8,
-    /// Causes of `+CMS ERROR`, one for each message to come.
+    /// Causes of `+CMS ERROR`, one for each message to come; 0: it is taken.
     pub refusals: VecDeque<u16>,
     /// TP-ST of the reports to come.
     pub report: Option<u8>,
@@ -213,11 +213,14 @@ fn joined(accepted: &[(u8, Submitted)]) -> Vec<Accepted> {
         };
         open.push((*reference, part.clone()));
         let belongs = |other: &Submitted| {
-            other.recipient == part.recipient && other.part.is_some_and(|one| (one.0, one.1) == (joint, total))
+            other.recipient == part.recipient
+                && other.part.is_some_and(|one| (one.0, one.1) == (joint, total))
         };
         let found: Option<Vec<&(u8, Submitted)>> = (1..=total)
             .map(|number| {
-                open.iter().rev().find(|(_, one)| belongs(one) && one.part.is_some_and(|part| part.2 == number))
+                open.iter()
+                    .rev()
+                    .find(|(_, one)| belongs(one) && one.part.is_some_and(|part| part.2 == number))
             })
             .collect();
         if let Some(found) = found {
@@ -239,6 +242,7 @@ struct Device {
     behaviour: Behaviour,
     port: Option<(TTYPort, TTYPort)>,
     told: Told,
+    is_broken: bool,
     input: Vec<u8>,
     prompt: Option<Prompt>,
     next_reference: u8,
@@ -303,6 +307,7 @@ impl Device {
             behaviour,
             port: None,
             told: Told::nothing(false),
+            is_broken: false,
             input: Vec::new(),
             prompt: None,
             next_reference: 17,
@@ -332,8 +337,13 @@ impl Device {
             match near.read(&mut buffer) {
                 Ok(count) => {
                     for byte in &buffer[..count] {
+                        // What was under way when the line broke is lost.
+                        if std::mem::take(&mut self.is_broken) {
+                            break;
+                        }
                         self.byte(*byte);
                     }
+                    self.is_broken = false;
                 }
                 Err(error) if error.kind() == ErrorKind::TimedOut => {}
                 Err(error) => self.complaints.push(format!("the line broke: {error}")),
@@ -360,6 +370,7 @@ impl Device {
 
     fn drop_line(&mut self) {
         self.behaviour.drop_at = None;
+        self.is_broken = true;
         self.plug();
     }
 
@@ -628,7 +639,8 @@ impl Device {
 
     fn text_recipient(&self, value: &str) -> Result<String, String> {
         let wrong = || format!("AT+CMGS={value} in text mode");
-        let quoted = value.strip_suffix(",145").and_then(|quoted| quoted.strip_prefix('"')?.strip_suffix('"'));
+        let quoted =
+            value.strip_suffix(",145").and_then(|quoted| quoted.strip_prefix('"')?.strip_suffix('"'));
         let quoted = quoted.ok_or_else(wrong)?;
         let number =
             if self.told.is_hexadecimal { sms::utf16(&sms::octets(quoted)?)? } else { quoted.to_owned() };
@@ -653,7 +665,7 @@ impl Device {
                 return End::Cms(304);
             }
         };
-        if let Some(cause) = self.behaviour.refusals.pop_front() {
+        if let Some(cause) = self.behaviour.refusals.pop_front().filter(|cause| *cause != 0) {
             return End::Cms(cause);
         }
         let reference = self.next_reference;

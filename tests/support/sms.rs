@@ -111,7 +111,8 @@ fn seven_bits(data: &[u8], septets: usize, has_header: bool) -> Result<(String, 
     if data.len() != (septets * 7).div_ceil(8) {
         return Err(format!("{septets} septets in {} octets", data.len()));
     }
-    let bits: Vec<bool> = data.iter().flat_map(|octet| (0..8).map(move |bit| octet >> bit & 1 == 1)).collect();
+    let bits: Vec<bool> =
+        data.iter().flat_map(|octet| (0..8).map(move |bit| octet >> bit & 1 == 1)).collect();
     let header = if has_header { Some(header(data)?) } else { None };
     let header_bits = header.map_or(0, |header| (header.len() + 1) * 8);
     let start = header_bits.div_ceil(7) * 7;
@@ -166,7 +167,8 @@ pub fn utf16(octets: &[u8]) -> Result<String, String> {
     if !octets.len().is_multiple_of(2) {
         return Err("half a character".to_owned());
     }
-    let units: Vec<u16> = octets.chunks(2).map(|pair| u16::from(pair[0]) * 256 + u16::from(pair[1])).collect();
+    let units: Vec<u16> =
+        octets.chunks(2).map(|pair| u16::from(pair[0]) * 256 + u16::from(pair[1])).collect();
     String::from_utf16(&units).map_err(|_| "half a surrogate pair".to_owned())
 }
 
@@ -186,7 +188,8 @@ fn part(header: &[u8]) -> Result<(u8, u8, u8), String> {
 pub fn status_report(reference: u8, recipient: &str, status: u8) -> String {
     let digits = recipient.trim_start_matches('+');
     let padded = if digits.len() % 2 == 1 { format!("{digits}F") } else { digits.to_owned() };
-    let swapped: String = padded.as_bytes().chunks(2).flat_map(|pair| [pair[1], pair[0]]).map(char::from).collect();
+    let swapped: String =
+        padded.as_bytes().chunks(2).flat_map(|pair| [pair[1], pair[0]]).map(char::from).collect();
     let times = "52112590000040".repeat(2);
     format!("0006{reference:02X}{:02X}91{swapped}{times}{status:02X}", digits.len())
 }

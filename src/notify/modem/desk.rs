@@ -109,7 +109,9 @@ impl Desk {
         match references.as_slice() {
             [] => {}
             [one] => detail += &format!(", reference {one}"),
-            more => detail += &format!(", {} parts, references {}", carried.plan.parts.len(), more.join(", ")),
+            more => {
+                detail += &format!(", {} parts, references {}", carried.plan.parts.len(), more.join(", "))
+            }
         }
         if carried.plan.is_cut {
             detail += &format!("; the text was cut: it is longer than {PARTS_MAX} messages");
@@ -150,7 +152,9 @@ impl Desk {
             return None;
         }
         let half = self.halves.iter_mut().find(|half| {
-            report.is_about(&half.to) && half.known().contains(&report.reference) && half.early.len() < EARLY_MAX
+            report.is_about(&half.to)
+                && half.known().contains(&report.reference)
+                && half.early.len() < EARLY_MAX
         });
         if let Some(half) = half {
             half.early.push(report);

@@ -290,7 +290,9 @@ impl Line {
         match timeout(WRITE_MAX, port.write_all(&out)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Error::new(error).context(format!("write to the modem's port {path}"))),
-            Err(_elapsed) => Err(anyhow!("the modem's port {path} takes no bytes; unplug it and plug it in again")),
+            Err(_elapsed) => {
+                Err(anyhow!("the modem's port {path} takes no bytes; unplug it and plug it in again"))
+            }
         }
     }
 

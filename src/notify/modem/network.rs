@@ -109,11 +109,8 @@ mod tests {
         {
             assert_eq!(signal_dbm(text), want, "{text:?}");
         }
-        for (text, want) in [
-            (" 0,0,\"Telekom, DE\",7", Some("Telekom, DE")),
-            ("0", None),
-            ("0,0,\"\"", None),
-        ] {
+        for (text, want) in [(" 0,0,\"Telekom, DE\",7", Some("Telekom, DE")), ("0", None), ("0,0,\"\"", None)]
+        {
             assert_eq!(operator(text).as_deref(), want, "{text:?}");
         }
         assert_eq!(Denied.better(Home), Home);

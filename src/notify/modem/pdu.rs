@@ -176,7 +176,9 @@ impl StatusReport {
         if take(&mut rest, 1)?[0] & TYPE_MASK != STATUS_REPORT {
             return Err(ReportError::OtherType);
         }
-        let [reference, digits, address_type] = *take(&mut rest, 3)? else { return Err(ReportError::TooShort) };
+        let [reference, digits, address_type] = *take(&mut rest, 3)? else {
+            return Err(ReportError::TooShort);
+        };
         let digits = usize::from(digits);
         let recipient = number(take(&mut rest, digits.div_ceil(2))?, digits);
         take(&mut rest, 2 * TIME_OCTETS)?;
@@ -189,6 +191,9 @@ impl StatusReport {
     pub fn parse_text(text: &str) -> Result<Self, ReportError> {
         let fields = fields(text);
         let octet = |at: usize| fields.get(at)?.parse::<u8>().ok();
+        if fields.len() < TEXT_FIELDS {
+            return Err(ReportError::TooShort);
+        }
         let (Some(first), Some(reference), Some(status)) =
             (octet(0), octet(1), fields.last().and_then(|last| last.parse().ok()))
         else {
@@ -215,6 +220,8 @@ impl StatusReport {
     }
 }
 
+/// What a status report has in text mode, empty ones counted.
+const TEXT_FIELDS: usize = 7;
 /// Fewer digits of a number in common are a coincidence.
 const NATIONAL_DIGITS_MIN: usize = 6;
 

@@ -154,7 +154,9 @@ fn cms(number: u16) -> (&'static str, Outlook) {
         316 | 318 => ("the SIM asks for its PUK", Never),
         320 | 321 => ("failure of the modem's memory", Later),
         322 => ("the modem's memory is full", Later),
-        330 => ("the service centre's number is not known; store it on the SIM with a phone (AT+CSCA)", Later),
+        330 => {
+            ("the service centre's number is not known; store it on the SIM with a phone (AT+CSCA)", Later)
+        }
         331 => ("no network", Later),
         332 => ("the network did not answer in time", Later),
         500 => ("unknown error", Later),

@@ -138,7 +138,9 @@ impl Dialogue {
     fn hello_again(&mut self, what: &str) {
         self.tries += 1;
         if self.tries < HELLO_TRIES_MAX {
+            // Perhaps it takes what it hears for a message.
             self.say_next(Command::Hello);
+            self.say_next(Command::Quiet);
         } else {
             self.lose(format!(
                 "the modem {what}; check that it has power, that the port takes AT commands, and its baud rate"
@@ -287,7 +289,9 @@ enum Which {
 
 fn sim_failure(trouble: SimTrouble) -> Failure {
     match trouble {
-        SimTrouble::Missing => Failure::Later("the modem finds no SIM; push it in until it clicks".to_owned()),
+        SimTrouble::Missing => {
+            Failure::Later("the modem finds no SIM; push it in until it clicks".to_owned())
+        }
         SimTrouble::Broken => {
             Failure::Later("the modem cannot read its SIM; clean it, or try it in a phone".to_owned())
         }

@@ -67,7 +67,10 @@ pub enum Command {
     Signal,
     Operator,
     /// In text mode: first octet, validity, coding (TS 27.005, 3.2.2 as `+CSMP`).
-    Parameters { wants_report: bool, coding: Coding },
+    Parameters {
+        wants_report: bool,
+        coding: Coding,
+    },
     /// `AT+CMGS=`, answered by a prompt.
     Announce(Body),
     /// The message and its end.

@@ -278,13 +278,9 @@ impl Dialogue {
         self.lines.push(bytes);
         loop {
             let current = self.current.as_ref().map(|exchange| &exchange.command);
-            match self.lines.next(matches!(current, Some(Command::Announce(_)))) {
+            match self.lines.next(matches!(current, Some(Command::Announce(_) | Command::Quiet))) {
                 Some(Piece::Line(line)) => self.take_line(line, now),
-                Some(Piece::Prompt) => {
-                    if let Some(Exchange { command: Command::Announce(body), .. }) = self.current.take() {
-                        self.queue.push_front(Step::Say(Command::Submit(body)));
-                    }
-                }
+                Some(Piece::Prompt) => self.prompted(),
                 None => break,
             }
             // At once, so that the next line finds its command.
@@ -293,6 +289,19 @@ impl Dialogue {
         let cut = self.lines.take_cut();
         if cut > 0 {
             self.events.push_back(Event::Odd(Odd::LongLine(cut)));
+        }
+    }
+
+    fn prompted(&mut self) {
+        match self.current.take() {
+            Some(Exchange { command: Command::Announce(body), .. }) => {
+                self.queue.push_front(Step::Say(Command::Submit(body)));
+            }
+            // A late one, to be cancelled, too.
+            other => {
+                self.out.extend(ESCAPE.to_string().into_bytes());
+                self.current = other;
+            }
         }
     }
 

@@ -39,7 +39,9 @@ impl Pins {
         let pin = match &self.configured {
             Some(Ok(pin)) => pin,
             Some(Err(error)) => {
-                return Err(Failure::Never(format!("the SIM asks for its PIN, but it cannot be read: {error}")));
+                return Err(Failure::Never(format!(
+                    "the SIM asks for its PIN, but it cannot be read: {error}"
+                )));
             }
             None => {
                 return Err(Failure::Never(
@@ -115,7 +117,8 @@ impl Pins {
 
 pub fn refused() -> Failure {
     Failure::Never(
-        "the SIM refused the PIN; it was tried once so that the card is not locked; correct the PIN's file".to_owned(),
+        "the SIM refused the PIN; it was tried once so that the card is not locked; correct the PIN's file"
+            .to_owned(),
     )
 }
 

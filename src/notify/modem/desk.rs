@@ -102,20 +102,18 @@ impl Desk {
         let carried = self.current.as_ref().filter(|one| one.references.len() == one.plan.parts.len());
         let carried = carried.ok_or_else(|| Failure::Later("it was given up half way".to_owned()))?;
         let references: Vec<String> = carried.known().iter().map(u8::to_string).collect();
-        let mut detail = match signal_dbm {
-            Some(dbm) => format!("signal {dbm} dBm"),
-            None => "signal unknown".to_owned(),
+        let signal = signal_dbm.map_or("signal unknown".to_owned(), |dbm| format!("signal {dbm} dBm"));
+        let named = match references.as_slice() {
+            [] => String::new(),
+            [one] => format!(", reference {one}"),
+            more => format!(", {} parts, references {}", carried.plan.parts.len(), more.join(", ")),
         };
-        match references.as_slice() {
-            [] => {}
-            [one] => detail += &format!(", reference {one}"),
-            more => {
-                detail += &format!(", {} parts, references {}", carried.plan.parts.len(), more.join(", "))
-            }
-        }
-        if carried.plan.is_cut {
-            detail += &format!("; the text was cut: it is longer than {PARTS_MAX} messages");
-        }
+        let cut = if carried.plan.is_cut {
+            format!("; the text was cut: it is longer than {PARTS_MAX} messages")
+        } else {
+            String::new()
+        };
+        let detail = format!("{signal}{named}{cut}");
         let external_id = (!references.is_empty()).then(|| references.join(","));
         Ok(Receipt { external_id, is_delivered: false, detail })
     }

@@ -123,10 +123,6 @@ impl Line {
                     let _ = self.write(&mut port).await;
                     return Ended::Stopped;
                 }
-                read = port.read(&mut buffer) => match self.heard(read) {
-                    Ok(count) => self.dialogue.feed(&buffer[..count], self.now()),
-                    Err(error) => return Ended::Lost(format!("{error:#}")),
-                },
                 () = sleep_until(deadline) => self.dialogue.tick(self.now()),
                 () = given_up(&mut self.job) => {
                     self.job = None;
@@ -134,6 +130,11 @@ impl Line {
                 }
                 Some(job) = self.jobs.recv(), if self.job.is_none() => self.job = Some(job),
                 () = hand_on(&mut self.waiting, &self.reports), if !self.waiting.is_empty() => {}
+                // Last, since a modem that babbles without end is always ready.
+                read = port.read(&mut buffer) => match self.heard(read) {
+                    Ok(count) => self.dialogue.feed(&buffer[..count], self.now()),
+                    Err(error) => return Ended::Lost(format!("{error:#}")),
+                },
             }
         }
     }
@@ -162,6 +163,10 @@ impl Line {
             return;
         }
         let now = self.now();
+        if self.job.as_ref().is_some_and(|job| job.answer.is_closed()) {
+            self.job = None;
+            return;
+        }
         if self.dialogue.wants_pin() {
             let pin = self.config.pin_file.as_deref();
             self.dialogue.set_pin(pin.map(|path| Secret::read(path).map_err(|error| format!("{error:#}"))));
@@ -297,7 +302,7 @@ impl Line {
     }
 
     fn heard(&self, read: io::Result<usize>) -> Result<usize> {
-        let gone = || format!("the modem on {} is gone; is it plugged in?", self.config.path.display());
+        let gone = || format!("the modem on {} is gone (unplugged?)", self.config.path.display());
         match read {
             Ok(0) => Err(anyhow!(gone())),
             Ok(count) => Ok(count),

@@ -85,15 +85,18 @@ impl Notifier for Modem {
         let text = if message.text.trim().is_empty() { &message.subject } else { &message.text };
         let (answer, answered) = oneshot::channel();
         let order = Order { id: message.id, to, text: text.clone() };
-        let stopping = |_| Failure::Later("the hub is stopping".to_owned());
-        self.jobs.send(Job { order: Some(order), answer }).await.map_err(|_| stopping(()))?;
-        answered.await.map_err(|_| stopping(()))?
+        // Whoever runs the line has ended.
+        let stopping = || Failure::Later("the hub is stopping".to_owned());
+        self.jobs.send(Job { order: Some(order), answer }).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?
     }
 }
 
 /// Octets in hexadecimal, upper case as in 3GPP TS 27.005.
 fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02X}")).collect()
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let digits = octets.iter().flat_map(|octet| [octet >> 4, octet & 0xF]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 /// None: not pairs of hexadecimal digits.

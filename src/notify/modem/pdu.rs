@@ -229,13 +229,14 @@ impl Status {
     pub fn of(octet: u8) -> Self {
         match octet {
             0x00 => Status::Delivered,
-            0x01..=0x1F => Status::Unconfirmed,
+            // From 0x80: reserved, not known to be anything.
+            0x01..=0x1F | 0x80.. => Status::Unconfirmed,
             0x20..=0x3F => Status::Trying,
             0x40 => Status::Failed("remote procedure error"),
             0x41 => Status::Failed("incompatible destination"),
             0x42 => Status::Failed("the recipient's side rejected it"),
             0x43 => Status::Failed("the recipient cannot be reached"),
-            0x44 => Status::Failed("the quality of service is not available"),
+            0x44 | 0x64 => Status::Failed("the quality of service is not available"),
             0x45 => Status::Failed("no interworking"),
             0x46 => Status::Failed("the phone was not reached for a day; the message is out of date"),
             0x47 => Status::Failed("deleted by the sender"),
@@ -245,11 +246,8 @@ impl Status {
             0x61 => Status::Failed("the recipient's phone is busy"),
             0x62 => Status::Failed("the recipient's phone does not answer"),
             0x63 => Status::Failed("the service was rejected"),
-            0x64 => Status::Failed("the quality of service is not available"),
             0x65 => Status::Failed("error in the recipient's phone"),
             0x4A..=0x7F => Status::Failed("the service centre gave up"),
-            // Reserved: not known to be anything.
-            0x80.. => Status::Unconfirmed,
         }
     }
 }

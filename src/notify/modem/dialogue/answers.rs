@@ -2,12 +2,12 @@
 
 use super::command::{Command, ESCAPE};
 use super::pin;
-use super::{Dialogue, Event, Exchange, Goal, Odd, Step};
+use super::{Dialogue, Event, Exchange, Goal, Step};
 use crate::config::ModemMode;
 use crate::domain::MonoMs;
 use crate::notify::Failure;
 use crate::notify::modem::network::{self, Registration};
-use crate::notify::modem::pdu::{self, StatusReport};
+use crate::notify::modem::pdu;
 use crate::notify::modem::refusal::{Final, Outlook, Refusal, SimTrouble};
 
 /// A sleeping modem loses the first bytes, one that finds the speed by itself the first command.
@@ -124,11 +124,16 @@ impl Dialogue {
                 self.out.extend(ESCAPE.to_string().into_bytes());
                 self.lose("the modem does not ask for the message after AT+CMGS".to_owned());
             }
-            // Without the answer the PIN may be asked again later, but only of a card that was not tried.
-            Command::PinTries => self.enter_pin(None),
+            Command::PinTries => {
+                self.enter_pin(None);
+                // Its answer may still come and must not be taken for one about the PIN.
+                if self.goal != Goal::Nothing {
+                    self.say_next(Command::Quiet);
+                }
+            }
             command if command.is_optional() => {
-                // Its answer may still come: first a question whose answer means nothing.
                 self.say_next(Command::Probe);
+                self.say_next(Command::Quiet);
             }
             command => self.lose(format!("the modem stopped answering at {}", command.name())),
         }
@@ -164,13 +169,19 @@ impl Dialogue {
         match state {
             // The second PIN guards a phone book.
             "READY" | "SIM PIN2" | "SIM PUK2" => self.tries = 0,
+            // It was set up and lost its power since, unseen.
+            "SIM PIN" if self.status.is_ready => {
+                self.drop_goal();
+                self.status.is_ready = false;
+                self.look(now);
+            }
             "SIM PIN" if self.pins.was_accepted() => {
                 // The card takes a moment to say so.
                 if self.tries < BUSY_TRIES_MAX {
                     self.again_soon(Command::SimState, now);
                 } else {
-                    self.pins.not_heard();
-                    self.stick(Failure::Later("the SIM asks for its PIN again and again".to_owned()));
+                    self.pins.doubted();
+                    self.stick(Failure::Later("the SIM took its PIN and asks for it again".to_owned()));
                 }
             }
             "SIM PIN" => match self.pins.candidate() {
@@ -186,6 +197,10 @@ impl Dialogue {
     }
 
     fn sim_refused(&mut self, refusal: &Refusal) {
+        // A late word about the PIN.
+        if refusal.sim() == Some(SimTrouble::WrongPin) {
+            self.pins.refused();
+        }
         self.stick(match refusal.sim() {
             Some(trouble) => sim_failure(trouble),
             None => Failure::Later(format!("the modem does not tell about its SIM: {}", refusal.words())),
@@ -263,21 +278,6 @@ impl Dialogue {
         self.is_suspect = true;
         self.stick(Failure::Later(text.clone()));
         self.events.push_back(Event::Lost(text));
-    }
-
-    fn take_stored(&mut self, info: &[String]) {
-        let report = match (self.settings.mode, info) {
-            (ModemMode::Pdu, [_, pdu, ..]) => StatusReport::parse(pdu),
-            // "REC UNREAD" stands in front.
-            (ModemMode::Text, [line, ..]) => {
-                StatusReport::parse_text(line.split_once(',').map_or("", |(_, fields)| fields))
-            }
-            _ => return,
-        };
-        self.events.push_back(match report {
-            Ok(report) => Event::Report(report),
-            Err(error) => Event::Odd(Odd::BadReport(error)),
-        });
     }
 }
 

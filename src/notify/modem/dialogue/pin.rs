@@ -1,5 +1,7 @@
 //! A SIM takes three wrong PINs, then wants its PUK: a PIN it refused is never said again.
 
+use std::collections::VecDeque;
+
 use super::Pin;
 use crate::config::Secret;
 use crate::notify::Failure;
@@ -9,11 +11,15 @@ const TRIES_FULL: u8 = 3;
 /// One try is left to a person with a phone.
 const TRIES_MIN: u8 = 2;
 
+/// PINs that are remembered as refused: after three the SIM is locked, and a person has to free it before any other.
+const REFUSED_MAX: usize = 8;
+
 /// In memory only: a restarted hub tries again, unless the modem says that hardly a try is left.
 #[derive(Default)]
 pub struct Pins {
     configured: Pin,
     said: Option<Said>,
+    refused: VecDeque<Secret>,
 }
 
 struct Said {
@@ -26,7 +32,6 @@ enum Fate {
     /// No answer came: it may be right or wrong.
     Open,
     Accepted,
-    Refused,
 }
 
 impl Pins {
@@ -55,7 +60,7 @@ impl Pins {
                 "what stands in the PIN's file is no PIN (4 to 8 digits); it was not tried".to_owned(),
             ));
         }
-        if self.said.as_ref().is_some_and(|said| said.pin == *pin && said.fate == Fate::Refused) {
+        if self.refused.contains(pin) {
             return Err(refused());
         }
         Ok(pin)
@@ -99,8 +104,18 @@ impl Pins {
         self.set_fate(Fate::Accepted);
     }
 
+    /// It was accepted, and yet the card asks again.
+    pub fn doubted(&mut self) {
+        self.set_fate(Fate::Open);
+    }
+
     pub fn refused(&mut self) {
-        self.set_fate(Fate::Refused);
+        if let Some(said) = self.said.take() {
+            if self.refused.len() >= REFUSED_MAX {
+                self.refused.pop_front();
+            }
+            self.refused.push_back(said.pin);
+        }
     }
 
     /// The card was not asked: it is as if nothing had been said.

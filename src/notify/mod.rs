@@ -8,12 +8,13 @@
 
 pub mod email;
 pub mod message;
-pub mod plan;
-pub mod quiet;
-pub mod text;
+pub mod modem;
 pub mod mqtt;
 pub mod payload;
+pub mod plan;
+pub mod quiet;
 pub mod signal;
+pub mod text;
 pub mod webhook;
 
 use std::future::Future;

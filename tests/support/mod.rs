@@ -7,6 +7,7 @@
 #[path = "../../src/demo/cluster.rs"]
 mod cluster;
 mod hub;
+pub mod modem;
 mod mosquitto;
 mod mqtt;
 mod pgbouncer;
@@ -15,6 +16,7 @@ mod process;
 mod programs;
 mod pty;
 mod receiver;
+pub mod sms;
 
 pub use hub::Hub;
 pub use mosquitto::Mosquitto;

@@ -1,0 +1,112 @@
+//! Lines as they come: answers, what nobody asked for, and what came too late.
+
+use super::command::Command;
+use super::{Dialogue, Event, Odd};
+use crate::config::ModemMode;
+use crate::domain::MonoMs;
+use crate::notify::modem::network::Registration;
+use crate::notify::modem::pdu::{self, StatusReport};
+use crate::notify::modem::refusal::Final;
+
+/// Stored reports that wait to be read: a SIM holds no more messages in its smallest form.
+pub(super) const STORED_MAX: usize = 16;
+/// Lines of one answer.
+const INFO_LINES_MAX: usize = 4;
+
+impl Dialogue {
+    pub(super) fn take_line(&mut self, line: String, now: MonoMs) {
+        if std::mem::take(&mut self.is_report_next) && self.take_report(&line) {
+            return;
+        }
+        if self.take_unsolicited(&line) {
+            return;
+        }
+        let Some(exchange) = &mut self.current else { return };
+        // The echo of a command that switches echo off, or of one that was said before.
+        if exchange.command == Command::Quiet || line.starts_with("AT") {
+            return;
+        }
+        match Final::parse(&line) {
+            // A late answer to something said before.
+            Some(Final::Ok) if exchange.info.is_empty() && exchange.command.is_answered_in_words() => {}
+            Some(end) => {
+                let exchange = self.current.take().expect("looked at above");
+                self.answered(exchange, end, now);
+            }
+            None => {
+                let Some(prefix) = exchange.command.prefix() else { return };
+                // Behind the line of a stored report stands the report itself.
+                let is_content = matches!(exchange.command, Command::Read(_)) && !exchange.info.is_empty();
+                let info = line.strip_prefix(prefix).or(is_content.then_some(line.as_str()));
+                let is_registration = matches!(exchange.command, Command::Circuit | Command::Lte);
+                if let Some(info) = info.map(str::trim)
+                    && exchange.info.len() < INFO_LINES_MAX
+                    && (!is_registration || Registration::parse_answer(info).is_some())
+                {
+                    exchange.info.push(info.to_owned());
+                }
+            }
+        }
+    }
+
+    /// Lines that modems say without being asked; true: it was one.
+    fn take_unsolicited(&mut self, line: &str) -> bool {
+        if let Some(text) = line.strip_prefix("+CDSI:") {
+            let fields = pdu::fields(text);
+            let index = fields.get(1).and_then(|index| index.parse().ok());
+            if let (Some(storage), Some(index)) = (fields.first(), index) {
+                // It goes into a command: nothing but a name.
+                if !storage.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+                    return true;
+                }
+                if self.stored.len() < STORED_MAX {
+                    self.stored.push_back((storage.clone(), index));
+                } else {
+                    self.events.push_back(Event::Odd(Odd::ReportDropped));
+                }
+            }
+            return true;
+        }
+        if let Some(text) = line.strip_prefix("+CDS:") {
+            // A length alone: the report stands on the next line.
+            if pdu::fields(text).len() > 1 {
+                let report = StatusReport::parse_text(text);
+                self.events.push_back(report.map_or_else(|e| Event::Odd(Odd::BadReport(e)), Event::Report));
+            } else {
+                self.is_report_next = true;
+            }
+            return true;
+        }
+        // What modems say after they were given power: everything they were told is gone.
+        let is_restart = matches!(line, "RDY" | "SYSSTART" | "^SYSSTART");
+        if is_restart {
+            self.status.is_ready = false;
+        }
+        is_restart
+    }
+
+    fn take_report(&mut self, line: &str) -> bool {
+        match StatusReport::parse(line) {
+            Ok(report) => self.events.push_back(Event::Report(report)),
+            // Something else came in between.
+            Err(pdu::ReportError::NotHex) => return false,
+            Err(error) => self.events.push_back(Event::Odd(Odd::BadReport(error))),
+        }
+        true
+    }
+
+    pub(super) fn take_stored(&mut self, info: &[String]) {
+        let report = match (self.settings.mode, info) {
+            (ModemMode::Pdu, [_, pdu, ..]) => StatusReport::parse(pdu),
+            // "REC UNREAD" stands in front.
+            (ModemMode::Text, [line, ..]) => {
+                StatusReport::parse_text(line.split_once(',').map_or("", |(_, fields)| fields))
+            }
+            _ => return,
+        };
+        self.events.push_back(match report {
+            Ok(report) => Event::Report(report),
+            Err(error) => Event::Odd(Odd::BadReport(error)),
+        });
+    }
+}

@@ -7,6 +7,7 @@
 pub mod event_types;
 #[cfg(test)]
 mod tests;
+pub mod walk;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

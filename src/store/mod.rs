@@ -5,6 +5,7 @@
 
 pub mod alerts;
 pub mod audit;
+pub mod audit_check;
 pub mod backup;
 pub mod batches;
 pub mod boots;

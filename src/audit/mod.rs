@@ -5,6 +5,7 @@
 //! while the columns around it follow.
 
 pub mod event_types;
+pub mod export;
 #[cfg(test)]
 mod tests;
 pub mod walk;

@@ -1,5 +1,6 @@
 //! Walking a chain: each link against the one before it, and against what its `event_logs` row shows.
 
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Entry, FIRST_PREVIOUS_HASH, event_types, verify_next};
@@ -45,6 +46,42 @@ pub struct Walk {
     pub seq: u64,
     /// Its hash.
     pub head: String,
+}
+
+/// What a walk found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    pub epochs: Vec<EpochReport>,
+    /// Good rows of all epochs, up to the first broken one.
+    pub good: u64,
+    pub broken: Option<Broken>,
+    /// Rows of `event_logs` that name no epoch of this hub: another writer's, of which the chain says nothing.
+    pub foreign: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EpochReport {
+    pub epoch: String,
+    /// Why it began; an export does not say it.
+    pub reason: Option<String>,
+    /// Of what was looked at: 1, but in an export of a part.
+    pub first_seq: u64,
+    /// Good ones.
+    pub rows: u64,
+    /// Hash of its last row; 64 zeros where it has none.
+    pub head: String,
+}
+
+/// The first thing that is not as it was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Broken {
+    pub epoch: Option<String>,
+    pub seq: Option<u64>,
+    pub event_id: Option<Uuid>,
+    /// Unix ms, as the row says.
+    pub occurred_ms: Option<i64>,
+    /// Fragments, each with the name of a column or of what is missing.
+    pub differs: Vec<String>,
 }
 
 impl Walk {

@@ -2,6 +2,7 @@
 //! they do the same on the database directly.
 
 pub mod ask;
+pub mod audit;
 pub mod config;
 pub mod decode;
 pub mod enroll;
@@ -47,6 +48,9 @@ enum Command {
     /// Alerts.
     #[command(subcommand)]
     Alerts(ask::AlertsCommand),
+    /// The audit chain: verify it, take it along.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::Command),
@@ -62,7 +66,7 @@ enum Command {
     Simulate(crate::demo::SimulateArgs),
 }
 
-/// Exit codes: 0 done, 1 failed, 2 wrong use of the command line (clap's own).
+/// Exit codes: 0 done, 1 failed, 2 wrong use of the command line (clap's own) or an audit chain nobody could look at.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match dispatch(cli) {
@@ -74,7 +78,7 @@ pub fn main() -> ExitCode {
                 &mut std::io::stderr(),
                 format_args!("frostguard-hub: {error:#}\n"),
             );
-            ExitCode::FAILURE
+            if error.is::<audit::CannotLook>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -88,6 +92,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Units(command) => ask::units(path.as_deref(), command),
         Command::Devices(command) => ask::devices(path.as_deref(), command),
         Command::Alerts(command) => ask::alerts(path.as_deref(), command),
+        Command::Audit(command) => audit::run(path.as_deref(), &command),
         Command::Config(command) => config::run(path.as_deref(), &command),
         Command::Sql(args) => sql::run(path.as_deref(), &args),
         Command::Decode(args) => decode::run(&args, &mut std::io::stdout().lock()),

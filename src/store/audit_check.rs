@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::Serialize;
 use uuid::Uuid;
 
 use super::error::Result;
 use super::{boots, epochs};
 use crate::audit::event_types::EPOCH_BEGAN;
-use crate::audit::walk::{Link, LinkRow, Walk};
+use crate::audit::walk::{Broken, EpochReport, Link, LinkRow, Report, Walk};
 use crate::audit::{Entity, Entry, Payload};
 use crate::clock::trust::BootReason;
 use crate::domain::Epoch;
@@ -17,38 +16,6 @@ use crate::store::epochs::EpochRow;
 
 /// Rows read at a time: about 1 MiB, and a transaction far shorter than the 5 s a reader may take.
 const PAGE_ROWS: usize = 1_000;
-
-/// What a walk found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    pub epochs: Vec<EpochReport>,
-    /// Good rows of all epochs, up to the first broken one.
-    pub good: u64,
-    pub broken: Option<Broken>,
-    /// Rows of `event_logs` that name no epoch of this hub: another writer's, of which the chain says nothing.
-    pub foreign: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct EpochReport {
-    pub epoch: String,
-    pub reason: String,
-    pub rows: u64,
-    /// Hash of its last row; 64 zeros where it has none.
-    pub head: String,
-}
-
-/// The first thing that is not as it was written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Broken {
-    pub epoch: Option<String>,
-    pub seq: Option<u64>,
-    pub event_id: Option<Uuid>,
-    /// Unix ms, as the row says.
-    pub occurred_ms: Option<i64>,
-    /// Fragments, each with the name of a column or of what is missing.
-    pub differs: Vec<String>,
-}
 
 /// Walks every epoch's chain in order, then looks for rows that should be in one. `known_head`: a hash noted elsewhere
 /// earlier, which must be in a chain: a chain that was cut at its end shows it by nothing else.
@@ -58,8 +25,7 @@ pub fn verify(connection: &Connection, known_head: Option<&str>) -> Result<Repor
     let mut is_head_known = false;
     for epoch in epochs::all(connection)? {
         let mut walk = Walk::begin(epoch.epoch);
-        let begins_well = check_former(&epoch, &heads);
-        if let Err(broken) = begins_well {
+        if let Some(broken) = check_former(&epoch, &heads) {
             report.broken = Some(broken);
             return Ok(report);
         }
@@ -69,7 +35,8 @@ pub fn verify(connection: &Connection, known_head: Option<&str>) -> Result<Repor
         report.good += walk.seq;
         report.epochs.push(EpochReport {
             epoch: epoch.epoch.to_string(),
-            reason: epoch.reason.clone(),
+            reason: Some(epoch.reason.clone()),
+            first_seq: 1,
             rows: walk.seq,
             head: walk.head.clone(),
         });
@@ -111,8 +78,8 @@ pub fn bounds(
 ) -> Result<Option<(i64, i64)>> {
     let sql = "SELECT min(a.seq), max(a.seq) FROM hub_audit AS a JOIN event_logs AS e ON e.id = a.event_id
         WHERE a.epoch_no = ?1 AND e.occurred_at >= ?2 AND e.occurred_at < ?3";
-    let (lo, hi): (Option<i64>, Option<i64>) = connection
-        .query_row(sql, params![epoch_no, from_ms, to_ms], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (lo, hi): (Option<i64>, Option<i64>) =
+        connection.query_row(sql, params![epoch_no, from_ms, to_ms], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(lo.zip(hi))
 }
 
@@ -155,19 +122,17 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Link> {
 
 /// The head an epoch names of the one before must be that chain's last; a former epoch that is not in this database (it
 /// was made anew) cannot be looked at.
-fn check_former(epoch: &EpochRow, heads: &BTreeMap<Epoch, String>) -> std::result::Result<(), Broken> {
-    let Some((former, head)) = epoch.former_epoch.and_then(|former| Some((former, heads.get(&former)?)))
-    else {
-        return Ok(());
-    };
+fn check_former(epoch: &EpochRow, heads: &BTreeMap<Epoch, String>) -> Option<Broken> {
+    let former = epoch.former_epoch?;
+    let head = heads.get(&former)?;
     let named = epoch.former_head.clone().unwrap_or_else(|| Walk::begin(former).head);
     if named == *head {
-        return Ok(());
+        return None;
     }
     let differs = vec![format!(
         "the chain of epoch {former} ends with {head}, the epoch after it names {named} as its last: rows at its end were cut off or added"
     )];
-    Err(Broken { epoch: Some(former.to_string()), differs, ..Broken::default() })
+    Some(Broken { epoch: Some(former.to_string()), differs, ..Broken::default() })
 }
 
 fn walk_epoch(
@@ -383,7 +348,9 @@ fn orphans(connection: &Connection, foreign: &mut u64) -> Result<Option<Broken>>
                 seq: text(row.get(3)?).and_then(|seq| seq.parse().ok()),
                 event_id: Uuid::from_slice(&after).ok(),
                 occurred_ms: row.get(1)?,
-                differs: vec!["the row is not in the chain: it was added, or its link was deleted".to_owned()],
+                differs: vec![
+                    "the row is not in the chain: it was added, or its link was deleted".to_owned(),
+                ],
             }));
         }
         if count < PAGE_ROWS {

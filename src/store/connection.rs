@@ -50,9 +50,8 @@ pub(super) fn open_file(path: &Path, is_written: bool) -> Result<Connection> {
     if is_written {
         return open_reader(path);
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_URI;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let uri = format!("file:{}?immutable=1", super::backup::uri_path(path));
     let connection = Connection::open_with_flags(uri, flags)?;
     configure(&connection)?;

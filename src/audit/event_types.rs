@@ -81,6 +81,9 @@ event_types! {
         HUB_ENROLLED = "hub_enrolled", "The hub was enrolled";
         CLOCK_STEPPED = "clock_stepped", "The clock was moved by {step}";
         BOOT_PLACED = "boot_placed", "The time of boot {segment} is known ({quality})";
+        POWER_LOST = "power_lost", "The mains are gone, the hub runs on its battery ({battery})";
+        POWER_BACK = "power_back", "The mains are back";
+        POWER_REPORT = "power_report", "After the power cut: {text}";
         STORAGE_FAILED = "storage_failed", "Storing failed: {reason}";
         DATABASE_SET_ASIDE = "database_set_aside", "A damaged database was set aside: {reason}";
         READINGS_SUMMARIZED = "readings_summarized", "{count} readings of {unit} were replaced by a summary";

@@ -45,7 +45,7 @@ pub fn alerts(value: &Value) -> Result<()> {
 }
 
 pub fn status(value: &Value) -> Result<()> {
-    for section in ["hub", "clock", "readings", "sync", "sources"] {
+    for section in ["hub", "clock", "power", "readings", "sync", "sources"] {
         let Some(fields) = value[section].as_object() else { continue };
         out::line(&format!("{section}:"))?;
         for (name, field) in fields {

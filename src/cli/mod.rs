@@ -8,6 +8,7 @@ pub mod decode;
 pub mod enroll;
 pub mod lists;
 pub mod out;
+pub mod power;
 pub mod run;
 pub mod sql;
 
@@ -48,6 +49,9 @@ enum Command {
     /// Alerts.
     #[command(subcommand)]
     Alerts(ask::AlertsCommand),
+    /// Power cuts and what they did to each unit.
+    #[command(subcommand)]
+    Power(power::Command),
     /// The audit chain: verify it, take it along.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -92,6 +96,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Units(command) => ask::units(path.as_deref(), command),
         Command::Devices(command) => ask::devices(path.as_deref(), command),
         Command::Alerts(command) => ask::alerts(path.as_deref(), command),
+        Command::Power(command) => power::run(path.as_deref(), &command),
         Command::Audit(command) => audit::run(path.as_deref(), &command),
         Command::Config(command) => config::run(path.as_deref(), &command),
         Command::Sql(args) => sql::run(path.as_deref(), &args),

@@ -2,6 +2,7 @@
 
 mod check;
 mod notify;
+mod power;
 mod secret;
 mod sections;
 mod unknown;
@@ -17,6 +18,7 @@ pub use notify::{
     ButtonSection, ModemMode, ModemSection, NotifyMqttSection, NotifySection, SignalRole, SignalSection,
     SmtpSection, SmtpSecurity, WebhookSection,
 };
+pub use power::{PowerLine, PowerSection};
 pub use secret::Secret;
 pub use sections::{
     BrokerUrl, ClockSection, ControlSection, HubSection, LogFormat, LogSection, MqttKind, MqttSection,
@@ -43,6 +45,7 @@ pub struct Config {
     pub control: ControlSection,
     pub rules: Constants,
     pub notify: NotifySection,
+    pub power: PowerSection,
     pub log: LogSection,
 }
 

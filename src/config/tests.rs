@@ -21,9 +21,10 @@ fn the_example_shows_every_key_with_its_default() {
     shown.hub.time_zone = None;
     shown.store.size_mib_max = None;
     (shown.uplink.url, shown.uplink.ca_file) = (None, None);
+    (shown.power.supply, shown.power.line) = (None, None);
     assert_eq!(shown, Config::default());
 
-    for section in ["hub", "store", "clock", "serial", "mqtt", "uplink", "control", "rules", "log"] {
+    for section in ["hub", "store", "clock", "serial", "mqtt", "uplink", "power", "control", "rules", "log"] {
         let is_list = matches!(section, "serial" | "mqtt");
         let header = if is_list { format!("[[{section}]]") } else { format!("[{section}]") };
         let error = toml::from_str::<Config>(&format!("{header}\nno_such_key_here = 1")).unwrap_err();
@@ -137,6 +138,17 @@ fn values_that_cannot_work_are_found() {
     check_findings(&format!("[store]\nwindow_ms = 0\n{port}"), &["window_ms"], &[]);
     check_findings(&format!("[log]\nlevel = 'frostguard_hub=loud'\n{port}"), &["level"], &[]);
     check_findings(&format!("[rules]\nmissed_warning = 9\n{port}"), &["missed"], &[]);
+    for (power, errors, warnings) in [
+        ("supply = 'auto'\ndebounce_s = 61\nbattery_low = 101", &["debounce_s", "battery_low"][..], 0),
+        ("supply = 'sys'", &["absolute path"], 0),
+        ("supply = '/no/such'", &[], 1),
+        ("line = { chip = '/no/such', line = 3 }", &[], 1),
+        ("line = { chip = 'gpiochip0', line = 3 }", &["absolute"], 0),
+    ] {
+        let is_auto = power.contains("auto") && !std::path::Path::new("/sys/class/power_supply").is_dir();
+        let warnings = vec!["no"; warnings + usize::from(is_auto)];
+        check_findings(&format!("[power]\n{power}\n{port}"), errors, &warnings);
+    }
     for (url, errors) in [
         ("https://central.example/base", &[][..]),
         ("http://127.0.0.1:8080", &[]),

@@ -22,6 +22,8 @@ pub enum Request {
         #[serde(default)]
         all: bool,
     },
+    /// What the last power cuts did.
+    PowerReport,
     /// Enrol with a receiver; `code` is read by the command line from a prompt, standard input or a file.
     Enroll(Enroll),
 }
@@ -34,7 +36,8 @@ impl Request {
             | Request::UnitsList
             | Request::DevicesList
             | Request::Strangers
-            | Request::AlertsList { .. } => false,
+            | Request::AlertsList { .. }
+            | Request::PowerReport => false,
             Request::UnitsAdd(_)
             | Request::DevicesAdd(_)
             | Request::DevicesAssign(_)

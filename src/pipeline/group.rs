@@ -31,10 +31,26 @@ pub enum Write {
     Log(LogRow),
     Frame(Box<FrameRow>),
     Input(InputRow),
-    Door { unit: UnitNo, device: DeviceNo, is_open: bool, stamp: Stamp, seq: Seq, open_for_ms: Option<i64> },
-    Decision { decision: Decision, stamp: Stamp, message: String },
+    Door {
+        unit: UnitNo,
+        device: DeviceNo,
+        is_open: bool,
+        stamp: Stamp,
+        seq: Seq,
+        open_for_ms: Option<i64>,
+    },
+    Decision {
+        decision: Decision,
+        stamp: Stamp,
+        message: String,
+    },
     Event(Box<EventDraft>),
     Clock(ClockEvent),
+    /// The report of power cut `no`, as JSON.
+    PowerReport {
+        no: i64,
+        report: String,
+    },
 }
 
 /// An audit row before it is sealed into the chain.

@@ -16,6 +16,7 @@ pub mod writer;
 
 mod housekeeping;
 mod ingest;
+mod power;
 mod requests;
 mod saved;
 mod start;
@@ -76,6 +77,7 @@ pub struct Core {
     decisions: Vec<Decision>,
     sources: BTreeMap<String, SourceState>,
     timers: Timers,
+    power: power::PowerState,
     failing: Option<Failing>,
     committed: u64,
     /// The wall offset the rules were last told (of judging time); None before they were told anything.
@@ -162,6 +164,7 @@ impl Core {
         }
         self.flush_if_due(now);
         self.keep_house(now);
+        self.tend_power(now);
         std::mem::take(&mut self.releasable)
     }
 

@@ -37,6 +37,7 @@ impl Core {
                 self.flush()?;
                 Ok(show::alerts(&alerts::list(self.store.connection(), *all)?, &self.registry.zone))
             }
+            Request::PowerReport => self.power_reports(),
             Request::Enroll(_) => bail!("enrolment is answered by the uplink, not by the core"),
         }
     }

@@ -46,6 +46,8 @@ impl Core {
         // Lane 0 takes what was decided just now; lane 1 waits for the groups as they close.
         if lane == Lane::State {
             self.flush()?;
+        } else if !self.may_upload_readings() {
+            return Ok(None);
         }
         let limits = Limits { rows: ROWS_MAX as u32, bytes: bytes_max.min(BODY_BYTES_MAX) };
         let stamp = self.stamp_now();

@@ -13,7 +13,7 @@ use crate::rules::Tick;
 use crate::store::epochs::EpochRow;
 use crate::store::registry::Place;
 use crate::store::rows::mark_dirty;
-use crate::store::{self, StoreError, alerts, boots, frames, inputs, log, unplaced};
+use crate::store::{self, StoreError, alerts, boots, frames, inputs, log, outages, unplaced};
 
 use super::group::{EventDraft, Group, Write};
 use super::registry::Registry;
@@ -160,6 +160,7 @@ impl Writer<'_> {
             }
             Write::Event(draft) => self.append_event(tx, draft),
             Write::Clock(event) => self.write_clock(tx, event),
+            Write::PowerReport { no, report } => outages::finish(tx, *no, report).map_err(Into::into),
         }
     }
 

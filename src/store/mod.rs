@@ -25,6 +25,7 @@ pub mod log;
 pub mod meta;
 pub mod migrate;
 mod open;
+pub mod outages;
 pub mod packed;
 pub mod prune;
 pub mod readings;

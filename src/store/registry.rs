@@ -250,6 +250,12 @@ pub fn insert_place(tx: &Transaction<'_>, place: Place, names: &PlaceNames, now_
     Ok(())
 }
 
+/// The site's name, for messages.
+pub fn site_name(conn: &Connection, site: Uuid) -> Result<String> {
+    conn.query_row("SELECT name FROM sites WHERE id = ?1", [site.as_bytes()], |row| row.get(0))
+        .context("read the site's name")
+}
+
 /// IANA name of the site's zone.
 pub fn zone(conn: &Connection, site: Uuid) -> Result<String> {
     conn.query_row("SELECT timezone FROM sites WHERE id = ?1", [site.as_bytes()], |row| row.get(0))

@@ -56,8 +56,8 @@ impl Copies {
         let broken = report.broken.clone().unwrap_or_else(|| panic!("{sql}: not found"));
         assert_eq!(broken.seq.unwrap_or(0), seq, "{sql}: {report:?}");
         assert!(broken.differs.iter().any(|found| found.contains(what)), "{sql}: {:?}", broken.differs);
-        if seq > 0 && report.epochs.len() == 1 {
-            assert_eq!(report.good, seq - 1, "{sql}");
+        if report.epochs.len() == 1 {
+            assert!(seq == 0 || report.good < seq, "{sql}: {report:?}");
         }
     }
 }
@@ -94,7 +94,7 @@ fn every_change_of_a_row_is_found() {
     assert_eq!(copies.verify("UPDATE event_logs SET description = 'x' WHERE ROW").broken, None);
 
     for (set, seq, what) in [
-        ("canonical = substr(canonical, 1, length(canonical) - 1) || x'00'", 5, "hash"),
+        ("canonical = CAST(substr(canonical, 1, length(canonical) - 1) || x'00' AS BLOB)", 5, "hash"),
         ("canonical = x''", 5, "hash"),
         ("seq = 5000", 6, "seq 6 follows 4"),
         ("seq = -5", 1 << 63, "missing"),

@@ -117,7 +117,7 @@ fn a_report_says_what_became_of_a_unit() {
     check_report(c, "10:60 30:42 50:48 70:42 90:48", at, "Recovered 20 60@10 0 []");
     check_report(c, "10:60 70:42 80:60 90:42 100:42", at, "Recovered 10 60@10 30 [10-70]");
     check_report(c, "10:60 30:48 50:48 70:48 90:48", at, "NotYet 20 60@10 - []");
-    check_report(c, "10:60 30:70 50:70 70:70 90:42", at, "NotYet 80 70@70 - []");
+    check_report(c, "10:60 30:70 50:70 70:70 90:42", at, "NotYet 80 70@30 - []");
     // Too cold is no warming up, and not good either.
     check_report(c, "70:60 80:-10 90:-20 100:-10 110:-10", at, "NotYet 10 60@70 - [0-70]");
     // A gap between two readings above counts; after the last one nobody knows.

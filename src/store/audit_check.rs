@@ -171,12 +171,10 @@ fn walk_epoch(
             }
         }
     }
-    let has_begun: bool = connection.query_row(
-        "SELECT EXISTS (SELECT 1 FROM hub_boots WHERE first_epoch_no = ?1)",
-        [epoch.no],
-        |row| row.get(0),
-    )?;
-    let is_gone = walk.seq == 0 && has_begun;
+    // The first row of an epoch is committed with or before whatever else is.
+    let sql = "SELECT EXISTS (SELECT 1 FROM hub_boots WHERE first_epoch_no = ?1)
+        OR EXISTS (SELECT 1 FROM hub_inputs WHERE epoch_no = ?1) OR EXISTS (SELECT 1 FROM hub_log WHERE epoch_no = ?1)";
+    let is_gone = walk.seq == 0 && connection.query_row(sql, [epoch.no], |row| row.get(0))?;
     Ok(is_gone.then(|| Broken {
         epoch: Some(epoch.epoch.to_string()),
         differs: vec!["the hub ran in this epoch and all its rows are missing".to_owned()],

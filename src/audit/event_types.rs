@@ -54,6 +54,7 @@ event_types! {
     }
     "people" {
         MANUAL_LOG = "manual_log_recorded", "{person} measured {temperature} in {unit}";
+        ALERT_TAKEN_CARE_OF = "alert_taken_care_of", "{person} ended {alert_type} on {unit}";
         CORRECTIVE_ACTION = "corrective_action_recorded", "{person} documented a corrective action for {unit}";
     }
     "device" {
@@ -72,6 +73,8 @@ event_types! {
         RULE_UNREADABLE = "rule_unreadable", "The schedule of an alert rule cannot be read and counts as always: {reason}";
         SNAPSHOT_APPLIED = "snapshot_applied", "The configuration {etag} from central was applied";
         SNAPSHOT_REFUSED = "snapshot_refused", "The configuration {etag} from central was refused: {reason}";
+        CONTACT_ADDED = "contact_added", "{name} is called for alerts now";
+        CONTACT_REMOVED = "contact_removed", "{name} is not called any more";
         CONFIG_CHANGED = "config_changed", "The hub's configuration was changed: {what}";
     }
     "system" {

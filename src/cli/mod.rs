@@ -8,6 +8,7 @@ pub mod decode;
 pub mod enroll;
 pub mod lists;
 pub mod out;
+pub mod people;
 pub mod power;
 pub mod run;
 pub mod sql;
@@ -49,6 +50,11 @@ enum Command {
     /// Alerts.
     #[command(subcommand)]
     Alerts(ask::AlertsCommand),
+    /// Write down a temperature that was measured by hand.
+    Log(people::LogArgs),
+    /// Who is called.
+    #[command(subcommand)]
+    Contacts(people::ContactsCommand),
     /// Power cuts and what they did to each unit.
     #[command(subcommand)]
     Power(power::Command),
@@ -96,6 +102,8 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Units(command) => ask::units(path.as_deref(), command),
         Command::Devices(command) => ask::devices(path.as_deref(), command),
         Command::Alerts(command) => ask::alerts(path.as_deref(), command),
+        Command::Log(args) => people::log(path.as_deref(), args),
+        Command::Contacts(command) => people::contacts(path.as_deref(), command),
         Command::Power(command) => power::run(path.as_deref(), &command),
         Command::Audit(command) => audit::run(path.as_deref(), &command),
         Command::Config(command) => config::run(path.as_deref(), &command),

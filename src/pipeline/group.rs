@@ -46,6 +46,7 @@ pub enum Write {
     },
     Event(Box<EventDraft>),
     Clock(ClockEvent),
+    Entry(Box<super::people::Entry>),
     /// The report of power cut `no`, as JSON.
     PowerReport {
         no: i64,

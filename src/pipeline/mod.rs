@@ -14,8 +14,10 @@ pub mod registry;
 pub mod settings;
 pub mod writer;
 
+mod entered;
 mod housekeeping;
 mod ingest;
+pub mod people;
 mod power;
 mod requests;
 mod saved;

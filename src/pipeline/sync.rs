@@ -25,7 +25,7 @@ use crate::store::{epochs, readings, registry, rows, snapshots, state, tables};
 use super::{Core, decide};
 
 /// The usual longest time between two manual logs (domain default of the manual limit): 240 min.
-const MANUAL_LOG_MS_MAX: i64 = 240 * 60_000;
+pub(super) const MANUAL_LOG_MS_MAX: i64 = 240 * 60_000;
 
 /// What an enrolment brings, owned, to be handed to the core's thread.
 pub struct EnrolCommit {

@@ -160,6 +160,7 @@ impl Writer<'_> {
             }
             Write::Event(draft) => self.append_event(tx, draft),
             Write::Clock(event) => self.write_clock(tx, event),
+            Write::Entry(entry) => self.write_entry(tx, entry),
             Write::PowerReport { no, report } => outages::finish(tx, *no, report).map_err(Into::into),
         }
     }

@@ -122,11 +122,11 @@ fn a_report_says_what_became_of_a_unit() {
     check_report(c, "70:60 80:-10 90:-20 100:-10 110:-10", at, "NotYet 10 60@70 - [0-70]");
     // A gap between two readings above counts; after the last one nobody knows.
     check_report(c, "10:60 100:70 110:42 120:42", at, "Recovered 100 70@100 50 [10-100]");
-    check_report(c, "10:60 20:60", (60, 200), "NotYet 10 60@20 - [20-200]");
-    check_report(c, "10:40 20:40", (60, 200), "NotSeen 0 40@20 - [20-200]");
+    check_report(c, "10:60 20:60", (60, 200), "NotYet 10 60@10 - [20-200]");
+    check_report(c, "10:40 20:40", (60, 200), "NotSeen 0 40@10 - [20-200]");
     check_report(c, "", (60, 200), "NotSeen 0 - - [0-200]");
     // Read every two hours as ever: no gap.
-    check_report(c, "0:40 120:40 240:40 360:40", (200, 400), "Fine 0 40@360 - []");
+    check_report(c, "0:40 120:40 240:40 360:40", (200, 400), "Fine 0 40@0 - []");
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub mod migrate;
 mod open;
 pub mod outages;
 pub mod packed;
+pub mod people;
 pub mod prune;
 pub mod readings;
 mod recover;

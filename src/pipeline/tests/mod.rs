@@ -6,6 +6,7 @@ mod clock;
 mod faults;
 mod frames;
 mod groups;
+mod people;
 mod power;
 mod property;
 mod restart;

@@ -19,8 +19,9 @@ use crate::config::Config;
 use crate::control::show::local;
 use crate::store::{Store, audit_check, epochs, registry};
 
-/// A row of an export: its payload names a few ids; an enrolment's names every row that took another.
-const LINE_BYTES_MAX: u64 = 1 << 20;
+/// A row of an export: its payload names a few ids; an enrolment's names every row that took another, 3,000 at most,
+/// which is 300 kB as JSON and twice that as hexadecimal digits.
+const LINE_BYTES_MAX: u64 = 4 << 20;
 
 #[derive(Subcommand)]
 pub enum Command {

@@ -4,6 +4,7 @@
 //! `driver` is the thin loop around them.
 
 pub mod calibrate;
+mod contacts;
 pub mod decide;
 pub mod driver;
 pub mod duplicates;

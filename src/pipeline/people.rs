@@ -1,4 +1,4 @@
-//! What people do at the hub: they measure by hand, take alerts, end them, say whom to call. A person's entry closes the
+//! What people do at the hub: they measure by hand, take alerts, end them. A person's entry closes the
 //! group at once; while the disk refuses it, it waits in memory like everything else.
 
 use anyhow::{Result, bail};
@@ -6,15 +6,13 @@ use rusqlite::Transaction;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::audit::event_types::{
-    ALERT_ACKNOWLEDGED, ALERT_TAKEN_CARE_OF, CONTACT_ADDED, CONTACT_REMOVED, CORRECTIVE_ACTION, MANUAL_LOG,
-};
+use crate::audit::event_types::{ALERT_ACKNOWLEDGED, ALERT_TAKEN_CARE_OF, CORRECTIVE_ACTION, MANUAL_LOG};
 use crate::audit::{Actor, Entity};
-use crate::control::{AlertsAck, AlertsResolve, ContactsAdd, LogManual};
+use crate::control::{AlertsAck, AlertsResolve, LogManual};
 use crate::domain::Stamp;
 use crate::rules::Event;
 use crate::store::alerts;
-use crate::store::people::{self, ActionRow, Contact, ManualLogRow, NamedAlert};
+use crate::store::people::{self, ActionRow, ManualLogRow, NamedAlert};
 use crate::store::rows::mark_dirty;
 
 use super::group::Write;
@@ -24,14 +22,9 @@ use super::{Core, entered};
 
 /// Characters of a note.
 const NOTES_CHARS_MAX: usize = 4_000;
-const NAME_CHARS_MAX: usize = 256;
+pub(super) const NAME_CHARS_MAX: usize = 256;
 /// Fewer digits of an id would soon mean two alerts.
 const PREFIX_DIGITS_MIN: usize = 4;
-/// Contacts of a hub that has no central: a kitchen calls a handful.
-const CONTACTS_MAX: usize = 50;
-/// Of a contact: smaller is called earlier.
-const PRIORITY: std::ops::RangeInclusive<i32> = 0..=9;
-
 /// A row that a person's entry makes, written with the group.
 #[derive(Clone, Debug)]
 pub enum Entry {
@@ -218,77 +211,6 @@ impl Core {
         self.note_by(who.actor(), CORRECTIVE_ACTION, Entity::Unit(alert.unit), fields, stamp.mono);
     }
 
-    pub(super) fn add_contact(&mut self, add: &ContactsAdd) -> Result<Value> {
-        self.check_contacts_are_own()?;
-        let name = add.name.trim();
-        if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
-            bail!("a name has 1 to {NAME_CHARS_MAX} characters and no control characters");
-        }
-        let phone = entered::phone(&add.phone)?;
-        let email = add.email.as_deref().map(entered::email).transpose()?;
-        if !PRIORITY.contains(&add.priority) {
-            bail!("a priority is 0 (called first) to {}", PRIORITY.end());
-        }
-        self.flush()?;
-        let organization = self.place.organization;
-        let there = people::contacts(self.store.connection(), organization)?;
-        if let Some(other) = there.iter().find(|contact| contact.phone == phone) {
-            bail!("{phone} is the number of {} already", other.name);
-        }
-        if there.len() >= CONTACTS_MAX {
-            bail!("a hub holds at most {CONTACTS_MAX} contacts");
-        }
-        let stamp = self.stamp_now();
-        let now_ms = self.wall_of(stamp).0.0;
-        let id = self.new_id(stamp);
-        let contact = Contact { id, name: name.to_owned(), phone, email, priority: add.priority };
-        self.store.write(|tx| Ok(people::insert_contact(tx, organization, &contact, now_ms)?))?;
-        // Not the number: what stands in the chain stays there for good.
-        let fields =
-            [("id", id.to_string().into()), ("name", name.into()), ("priority", add.priority.into())];
-        self.note_by(Actor::Installer, CONTACT_ADDED, Entity::Site, fields, stamp.mono);
-        self.flush()?;
-        Ok(json!({ "said": format!("{name} is called at {} now", contact.phone), "id": id }))
-    }
-
-    pub(super) fn list_contacts(&self) -> Result<Value> {
-        let contacts = people::contacts(self.store.connection(), self.place.organization)?;
-        Ok(json!({ "contacts": contacts }))
-    }
-
-    pub(super) fn remove_contact(&mut self, named: &str) -> Result<Value> {
-        self.check_contacts_are_own()?;
-        self.flush()?;
-        let phone = entered::phone(named).ok();
-        let mut found = people::contacts(self.store.connection(), self.place.organization)?;
-        found.retain(|contact| {
-            contact.name == named.trim()
-                || Some(&contact.phone) == phone.as_ref()
-                || contact.id.to_string() == named
-        });
-        let [contact] = &found[..] else {
-            match found.len() {
-                0 => bail!("no contact {named:?}: `frostguard-hub contacts list` shows them"),
-                many => bail!("{many} contacts are named {named:?}: give the phone number"),
-            }
-        };
-        let stamp = self.stamp_now();
-        self.store.write(|tx| Ok(people::remove_contact(tx, contact.id)?))?;
-        let fields = [("id", contact.id.to_string().into()), ("name", contact.name.clone().into())];
-        self.note_by(Actor::Installer, CONTACT_REMOVED, Entity::Site, fields, stamp.mono);
-        self.flush()?;
-        Ok(json!({ "said": format!("{} is not called any more", contact.name) }))
-    }
-
-    fn check_contacts_are_own(&self) -> Result<()> {
-        if self.is_enrolled()? {
-            bail!(
-                "this hub is enrolled: contacts are kept in the central product and come down by themselves"
-            );
-        }
-        Ok(())
-    }
-
     fn who(&self, by: Option<&str>) -> Result<Who> {
         let Some(by) = by else {
             return Ok(Who { profile: None, shown: "somebody at the hub".to_owned(), unknown: None });
@@ -365,7 +287,7 @@ impl Core {
         }
     }
 
-    fn new_id(&mut self, stamp: Stamp) -> Uuid {
+    pub(super) fn new_id(&mut self, stamp: Stamp) -> Uuid {
         frostguard_sync::ids::time_ordered_id(self.wall_of(stamp).0.0, self.random_bytes())
     }
 }

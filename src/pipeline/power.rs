@@ -105,14 +105,14 @@ impl Core {
         self.group.is_urgent = true;
         let committed = self.flush();
         let saved = self.save(now);
-        match self.power.outage.clone() {
-            // Gone again before it had all recovered: one power cut for people.
-            Some(row) => self.set_back(row, None)?,
-            None => self.begin_outage(Reason::Mains, lost, None)?,
-        }
         let (site, zone) = (self.site_name()?, self.registry.zone.clone());
         self.keep_notice(report::lost(&site, wall.0, battery, &zone));
-        committed.and(saved)
+        let begun = match self.power.outage.clone() {
+            // Gone again before it had all recovered: one power cut for people.
+            Some(row) => self.set_back(row, None),
+            None => self.begin_outage(Reason::Mains, lost, None),
+        };
+        committed.and(saved).and(begun)
     }
 
     fn power_back(&mut self, since: MonoMs, now: MonoMs) -> Result<()> {
@@ -178,6 +178,8 @@ impl Core {
             back,
             report: None,
         };
+        // Known also where the disk refuses it: then a restart forgets it, and the report is in the audit chain only.
+        self.power.outage = Some(row.clone());
         row.no = self.store.write(|tx| outages::begin(tx, &row))?;
         self.power.outage = Some(row);
         Ok(())

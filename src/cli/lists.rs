@@ -40,7 +40,9 @@ pub fn alerts(value: &Value) -> Result<()> {
     let columns = ["id", "triggered", "unit", "type", "severity", "status", "message"];
     let mut rows = rows(value, "alerts", &columns);
     // As many digits as tell them apart.
-    rows.iter_mut().for_each(|row| row[0].truncate(8));
+    for row in &mut rows {
+        row[0].truncate(8);
+    }
     if rows.is_empty() {
         return out::line("no open alerts");
     }

@@ -294,7 +294,7 @@ impl Core {
     }
 
     fn site_name(&self) -> Result<String> {
-        Ok(registry::site_name(self.store.connection(), self.place.site)?)
+        registry::site_name(self.store.connection(), self.place.site)
     }
 
     fn keep_notice(&mut self, notice: Notice) {

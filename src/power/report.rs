@@ -271,7 +271,7 @@ pub fn unit_line(unit: &UnitReport, zone: &str) -> String {
         format!(", highest {} at {}", shown(hundredths), clock(at, zone))
     });
     let above = format!("above {limit} for {}{highest}", duration(unit.above_ms));
-    let mut line = match unit.verdict {
+    let line = match unit.verdict {
         Verdict::Fine => format!("{}: fine, never above {limit}{highest}", unit.name),
         Verdict::Recovered => {
             let after = unit.recovered_ms.unwrap_or(0);
@@ -280,17 +280,16 @@ pub fn unit_line(unit: &UnitReport, zone: &str) -> String {
         Verdict::NotYet => format!("{}: {above}; NOT back inside yet", unit.name),
         Verdict::NotSeen => format!("{}: NOT read since the power is back{highest}", unit.name),
     };
-    for gap in unit.gaps.iter().take(GAPS_SHOWN) {
-        line.push_str(&format!(
-            "; no readings from {} to {}",
-            clock(gap.from_ms, zone),
-            clock(gap.to_ms, zone)
-        ));
+    let mut parts = vec![line];
+    parts.extend(
+        unit.gaps.iter().take(GAPS_SHOWN).map(|gap| {
+            format!("no readings from {} to {}", clock(gap.from_ms, zone), clock(gap.to_ms, zone))
+        }),
+    );
+    if unit.gaps.len() > GAPS_SHOWN {
+        parts.push(format!("{} more gaps", unit.gaps.len() - GAPS_SHOWN));
     }
-    if let more @ 1.. = unit.gaps.len().saturating_sub(GAPS_SHOWN) {
-        line.push_str(&format!("; {more} more gaps"));
-    }
-    line
+    parts.join("; ")
 }
 
 /// "2 h 13 min"; under a minute "0 min".

@@ -51,6 +51,15 @@ impl Temperature {
     }
 }
 
+/// "6.3 °C": as a kitchen reads it, half a tenth away from zero.
+impl std::fmt::Display for Temperature {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let tenths = frostguard_sync::scale::divide_rounding(i64::from(self.hundredths), 10);
+        let sign = if tenths < 0 { "-" } else { "" };
+        write!(f, "{sign}{}.{} °{}", tenths.abs() / 10, tenths.abs() % 10, self.scale.as_str())
+    }
+}
+
 /// A measuring point of a device: `internal`, `external`, `1`..`n`. The number is stored: 0, 1, 1 + n.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Probe(pub u8);

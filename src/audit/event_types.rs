@@ -59,6 +59,7 @@ event_types! {
     }
     "people" {
         MANUAL_LOG = "manual_log_recorded", "{person} measured {temperature} in {unit}";
+        ALERT_TAKEN_CARE_OF = "alert_taken_care_of", "{person} ended {alert_type} on {unit}";
         CORRECTIVE_ACTION = "corrective_action_recorded", "{person} documented a corrective action for {unit}";
     }
     "device" {
@@ -77,6 +78,8 @@ event_types! {
         RULE_UNREADABLE = "rule_unreadable", "The schedule of an alert rule cannot be read and counts as always: {reason}";
         SNAPSHOT_APPLIED = "snapshot_applied", "The configuration {etag} from central was applied";
         SNAPSHOT_REFUSED = "snapshot_refused", "The configuration {etag} from central was refused: {reason}";
+        CONTACT_ADDED = "contact_added", "{name} is called for alerts now";
+        CONTACT_REMOVED = "contact_removed", "{name} is not called any more";
         CONFIG_CHANGED = "config_changed", "The hub's configuration was changed: {what}";
     }
     "system" {
@@ -86,6 +89,9 @@ event_types! {
         HUB_ENROLLED = "hub_enrolled", "The hub was enrolled";
         CLOCK_STEPPED = "clock_stepped", "The clock was moved by {step}";
         BOOT_PLACED = "boot_placed", "The time of boot {segment} is known ({quality})";
+        POWER_LOST = "power_lost", "The mains are gone, the hub runs on its battery ({battery})";
+        POWER_BACK = "power_back", "The mains are back";
+        POWER_REPORT = "power_report", "After the power cut: {text}";
         STORAGE_FAILED = "storage_failed", "Storing failed: {reason}";
         DATABASE_SET_ASIDE = "database_set_aside", "A damaged database was set aside: {reason}";
         READINGS_SUMMARIZED = "readings_summarized", "{count} readings of {unit} were replaced by a summary";

@@ -5,8 +5,10 @@
 //! while the columns around it follow.
 
 pub mod event_types;
+pub mod export;
 #[cfg(test)]
 mod tests;
+pub mod walk;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::{lists, out};
+use super::{lists, out, people};
 use crate::config::Config;
 use crate::control::{DevicesAdd, DevicesAssign, Request, UnitsAdd, socket};
 
@@ -115,6 +115,10 @@ pub enum AlertsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Take alerts: whoever is called for them stops being called.
+    Ack(people::AckArgs),
+    /// End an alert, and say what was done.
+    Resolve(people::ResolveArgs),
 }
 
 pub fn status(config: Option<&Path>, args: &StatusArgs) -> Result<()> {
@@ -159,9 +163,14 @@ pub fn devices(config: Option<&Path>, command: DevicesCommand) -> Result<()> {
 }
 
 pub fn alerts(config: Option<&Path>, command: AlertsCommand) -> Result<()> {
-    let AlertsCommand::List { all, json } = command;
-    let value = ask(config, &Request::AlertsList { all })?;
-    if json { out::json(&value) } else { lists::alerts(&value) }
+    match command {
+        AlertsCommand::List { all, json } => {
+            let value = ask(config, &Request::AlertsList { all })?;
+            if json { out::json(&value) } else { lists::alerts(&value) }
+        }
+        AlertsCommand::Ack(args) => people::ack(config, args),
+        AlertsCommand::Resolve(args) => people::resolve(config, args),
+    }
 }
 
 /// Asks the running hub; with none running, opens the database and answers from there.

@@ -37,15 +37,30 @@ pub fn strangers(value: &Value) -> Result<()> {
 }
 
 pub fn alerts(value: &Value) -> Result<()> {
-    let rows = rows(value, "alerts", &["triggered", "unit", "type", "severity", "status", "message"]);
+    let columns = ["id", "triggered", "unit", "type", "severity", "status", "message"];
+    let mut rows = rows(value, "alerts", &columns);
+    // As many digits as tell them apart.
+    for row in &mut rows {
+        row[0].truncate(8);
+    }
     if rows.is_empty() {
         return out::line("no open alerts");
     }
-    out::table(&["SINCE", "UNIT", "TYPE", "SEVERITY", "STATUS", "MESSAGE"], &rows)
+    out::table(&["ID", "SINCE", "UNIT", "TYPE", "SEVERITY", "STATUS", "MESSAGE"], &rows)
+}
+
+pub fn contacts(value: &Value) -> Result<()> {
+    let rows = rows(value, "contacts", &["priority", "name", "phone", "email"]);
+    if rows.is_empty() {
+        return out::line(
+            "nobody is called yet: `frostguard-hub contacts add \"Ana\" --phone +49...` adds somebody",
+        );
+    }
+    out::table(&["PRIORITY", "NAME", "PHONE", "E-MAIL"], &rows)
 }
 
 pub fn status(value: &Value) -> Result<()> {
-    for section in ["hub", "clock", "readings", "sync", "sources"] {
+    for section in ["hub", "clock", "power", "readings", "sync", "sources"] {
         let Some(fields) = value[section].as_object() else { continue };
         out::line(&format!("{section}:"))?;
         for (name, field) in fields {

@@ -2,11 +2,14 @@
 //! they do the same on the database directly.
 
 pub mod ask;
+pub mod audit;
 pub mod config;
 pub mod decode;
 pub mod enroll;
 pub mod lists;
 pub mod out;
+pub mod people;
+pub mod power;
 pub mod rules;
 pub mod run;
 pub mod sql;
@@ -48,6 +51,17 @@ enum Command {
     /// Alerts.
     #[command(subcommand)]
     Alerts(ask::AlertsCommand),
+    /// Write down a temperature that was measured by hand.
+    Log(people::LogArgs),
+    /// Who is called.
+    #[command(subcommand)]
+    Contacts(people::ContactsCommand),
+    /// Power cuts and what they did to each unit.
+    #[command(subcommand)]
+    Power(power::Command),
+    /// The audit chain: verify it, take it along.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::Command),
@@ -66,7 +80,7 @@ enum Command {
     Simulate(crate::demo::SimulateArgs),
 }
 
-/// Exit codes: 0 done, 1 failed, 2 wrong use of the command line (clap's own).
+/// Exit codes: 0 done, 1 failed, 2 wrong use of the command line (clap's own) or an audit chain nobody could look at.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match dispatch(cli) {
@@ -78,7 +92,7 @@ pub fn main() -> ExitCode {
                 &mut std::io::stderr(),
                 format_args!("frostguard-hub: {error:#}\n"),
             );
-            ExitCode::FAILURE
+            if error.is::<audit::CannotLook>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -92,6 +106,10 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Units(command) => ask::units(path.as_deref(), command),
         Command::Devices(command) => ask::devices(path.as_deref(), command),
         Command::Alerts(command) => ask::alerts(path.as_deref(), command),
+        Command::Log(args) => people::log(path.as_deref(), args),
+        Command::Contacts(command) => people::contacts(path.as_deref(), command),
+        Command::Power(command) => power::run(path.as_deref(), &command),
+        Command::Audit(command) => audit::run(path.as_deref(), &command),
         Command::Config(command) => config::run(path.as_deref(), &command),
         Command::Sql(args) => sql::run(path.as_deref(), &args),
         Command::Rules(command) => rules::run(path.as_deref(), &command),

@@ -50,6 +50,7 @@ pub fn check(config: &Config) -> Findings {
     uplink(config, &mut found);
     rules(config, &mut found);
     super::check_notify::check(config, &mut found);
+    power(config, &mut found);
     found.require(EnvFilter::try_new(&config.log.level).is_ok(), || {
         format!("[log] level = {:?} must be error, warn, info, debug or a filter of them", config.log.level)
     });
@@ -76,6 +77,29 @@ fn hub(config: &Config, found: &mut Findings) {
     if let Some(zone) = &hub.time_zone {
         found.require(jiff::tz::TimeZone::get(zone).is_ok(), || {
             format!("[hub] time_zone = {zone:?} is no IANA time zone; they look like \"Europe/Berlin\"")
+        });
+    }
+}
+
+fn power(config: &Config, found: &mut Findings) {
+    let power = &config.power;
+    // Beyond a minute a small UPS is empty before anybody hears of it.
+    found.require_within("[power] debounce_s", power.debounce_s.into(), 0..=60);
+    found.require_within("[power] battery_low", power.battery_low.into(), 0..=100);
+    if let Some(folder) = power.supplies() {
+        found.require(folder.is_absolute(), || {
+            format!("[power] supply = {} must be \"auto\" or an absolute path", folder.display())
+        });
+        found.prefer(!folder.is_absolute() || folder.is_dir(), || {
+            format!("[power] supply: there is no folder {}", folder.display())
+        });
+    }
+    if let Some(line) = &power.line {
+        found.require(line.chip.is_absolute(), || {
+            format!("[power] line: chip = {} must be absolute", line.chip.display())
+        });
+        found.prefer(!line.chip.is_absolute() || line.chip.exists(), || {
+            format!("[power] line: there is no {}", line.chip.display())
         });
     }
 }

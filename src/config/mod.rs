@@ -3,6 +3,7 @@
 mod check;
 mod check_notify;
 mod notify;
+mod power;
 mod secret;
 mod sections;
 mod unknown;
@@ -18,6 +19,7 @@ pub use notify::{
     ButtonSection, ModemMode, ModemSection, NotifyMqttSection, NotifySection, QuietHours, SignalRole,
     SignalSection, SmtpSection, SmtpSecurity, WebhookSection,
 };
+pub use power::{PowerLine, PowerSection};
 pub use secret::Secret;
 pub use sections::{
     BrokerUrl, ClockSection, ControlSection, HubSection, LogFormat, LogSection, MqttKind, MqttSection,
@@ -44,6 +46,7 @@ pub struct Config {
     pub control: ControlSection,
     pub rules: Constants,
     pub notify: NotifySection,
+    pub power: PowerSection,
     pub log: LogSection,
 }
 

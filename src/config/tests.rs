@@ -23,6 +23,7 @@ fn the_example_shows_every_key_with_its_default() {
     shown.notify.quiet_hours = None;
     shown.store.size_mib_max = None;
     (shown.uplink.url, shown.uplink.ca_file) = (None, None);
+    (shown.power.supply, shown.power.line) = (None, None);
     assert_eq!(shown, Config::default());
 
     for section in [
@@ -32,6 +33,7 @@ fn the_example_shows_every_key_with_its_default() {
         "serial",
         "mqtt",
         "uplink",
+        "power",
         "control",
         "rules",
         "notify",
@@ -181,6 +183,17 @@ fn values_that_cannot_work_are_found() {
     check_findings(&format!("[store]\nwindow_ms = 0\n{port}"), &["window_ms"], &[]);
     check_findings(&format!("[log]\nlevel = 'frostguard_hub=loud'\n{port}"), &["level"], &[]);
     check_findings(&format!("[rules]\nmissed_warning = 9\n{port}"), &["missed"], &[]);
+    for (power, errors, warnings) in [
+        ("supply = 'auto'\ndebounce_s = 61\nbattery_low = 101", &["debounce_s", "battery_low"][..], 0),
+        ("supply = 'sys'", &["absolute path"], 0),
+        ("supply = '/no/such'", &[], 1),
+        ("line = { chip = '/no/such', line = 3 }", &[], 1),
+        ("line = { chip = 'gpiochip0', line = 3 }", &["absolute"], 0),
+    ] {
+        let is_auto = power.contains("auto") && !std::path::Path::new("/sys/class/power_supply").is_dir();
+        let warnings = vec!["no"; warnings + usize::from(is_auto)];
+        check_findings(&format!("[power]\n{power}\n{port}"), errors, &warnings);
+    }
     for (url, errors) in [
         ("https://central.example/base", &[][..]),
         ("http://127.0.0.1:8080", &[]),

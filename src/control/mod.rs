@@ -22,6 +22,18 @@ pub enum Request {
         #[serde(default)]
         all: bool,
     },
+    /// A temperature that a person measured.
+    Log(LogManual),
+    AlertsAck(AlertsAck),
+    AlertsResolve(AlertsResolve),
+    ContactsAdd(ContactsAdd),
+    ContactsList,
+    ContactsRemove {
+        /// Name, phone number or id.
+        contact: String,
+    },
+    /// What the last power cuts did.
+    PowerReport,
     /// Enrol with a receiver; `code` is read by the command line from a prompt, standard input or a file.
     Enroll(Enroll),
 }
@@ -34,10 +46,17 @@ impl Request {
             | Request::UnitsList
             | Request::DevicesList
             | Request::Strangers
-            | Request::AlertsList { .. } => false,
+            | Request::AlertsList { .. }
+            | Request::ContactsList
+            | Request::PowerReport => false,
             Request::UnitsAdd(_)
             | Request::DevicesAdd(_)
             | Request::DevicesAssign(_)
+            | Request::Log(_)
+            | Request::AlertsAck(_)
+            | Request::AlertsResolve(_)
+            | Request::ContactsAdd(_)
+            | Request::ContactsRemove { .. }
             | Request::Enroll(_) => true,
         }
     }
@@ -77,6 +96,53 @@ pub struct DevicesAssign {
     pub probe: Option<String>,
     /// None: the probe measures nothing any more.
     pub unit: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LogManual {
+    /// By name or id.
+    pub unit: String,
+    /// As a person writes it: "4.5", "4,5", "40F".
+    pub temperature: String,
+    /// E-mail address or full name; one that no profile has is kept in the notes.
+    pub by: Option<String>,
+    pub notes: Option<String>,
+    /// Percent, as a person writes it.
+    pub humidity: Option<String>,
+    /// "14:05", "2026-11-24 14:05" in the site's zone, or RFC 3339; None: now.
+    pub at: Option<String>,
+    /// The value is meant though it is odd.
+    #[serde(default)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AlertsAck {
+    /// Units, whose open alerts are meant, or the first digits of ids.
+    pub alerts: Vec<String>,
+    pub by: Option<String>,
+    pub notes: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AlertsResolve {
+    /// The unit, whose open alerts are meant, or the first digits of an id.
+    pub alert: String,
+    pub by: Option<String>,
+    pub notes: Option<String>,
+    /// What was done.
+    pub action: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ContactsAdd {
+    pub name: String,
+    /// E.164; spaces and dashes may stand in it.
+    pub phone: String,
+    pub email: Option<String>,
+    /// 0 is called first.
+    #[serde(default)]
+    pub priority: i32,
 }
 
 #[derive(Clone, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! Wiring: the core, its sources, the control socket and the uplink, from start to a clean stop.
 
 mod port;
+mod power;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,6 +47,9 @@ pub async fn run(config: Config, parts: Parts) -> Result<()> {
     let Parts { control, clock, real_clock, counters, random, shutdown } = parts;
     let settings = Settings::of(&config, Mode::Service);
     let mut core = Core::open(settings, clock.clone(), counters.clone(), random)?;
+    if config.power.is_watched() {
+        core.watch_power();
+    }
     let certificates = CertificateTime::new(real_clock.clone(), core.floor());
     core.vouch_for(certificates.clone());
     let (signals, shown) = (Arc::new(Signals::default()), Shown::default());
@@ -75,6 +79,7 @@ pub async fn run(config: Config, parts: Parts) -> Result<()> {
         .spawn(move || drive(core, frames_out, jobs_out, acks, core_stops))
         .context("start the core thread")?;
 
+    power::spawn(&config.power, &mut tasks, &handle, &clock, &shutdown);
     let kept = usize::from(control.is_some());
     if let Some(listener) = control {
         let enroller = Enroller::new(&config, handle.clone(), certificates.clone(), signals.clone());

@@ -117,9 +117,7 @@ fn estimate_text(estimate: Estimate) -> String {
 
 /// "6.3 °C": a temperature as a kitchen reads it.
 pub fn degrees(temperature: Temperature) -> String {
-    let tenths = frostguard_sync::scale::divide_rounding(i64::from(temperature.hundredths), 10);
-    let sign = if tenths < 0 { "-" } else { "" };
-    format!("{sign}{}.{} °{}", tenths.abs() / 10, tenths.abs() % 10, temperature.scale.as_str())
+    temperature.to_string()
 }
 
 /// Writes one decision; a decision that already stands changes nothing.

@@ -55,6 +55,12 @@ pub enum Write {
     },
     /// What became of telling somebody.
     Settled(Box<Outcome>),
+    Entry(Box<super::people::Entry>),
+    /// The report of power cut `no`, as JSON.
+    PowerReport {
+        no: i64,
+        report: String,
+    },
 }
 
 /// An audit row before it is sealed into the chain.

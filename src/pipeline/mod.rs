@@ -5,6 +5,7 @@
 
 pub mod calibrate;
 pub mod calls;
+mod contacts;
 pub mod decide;
 pub mod driver;
 pub mod duplicates;
@@ -17,8 +18,11 @@ pub mod standing;
 pub mod walk;
 pub mod writer;
 
+mod entered;
 mod housekeeping;
 mod ingest;
+pub mod people;
+mod power;
 mod requests;
 mod saved;
 mod senders;
@@ -84,6 +88,7 @@ pub struct Core {
     decisions: Vec<Decision>,
     sources: BTreeMap<String, SourceState>,
     timers: Timers,
+    power: power::PowerState,
     failing: Option<Failing>,
     committed: u64,
     /// The wall offset the rules were last told (of judging time); None before they were told anything.
@@ -177,6 +182,7 @@ impl Core {
         }
         self.flush_if_due(now);
         self.keep_house(now);
+        self.tend_power(now);
         std::mem::take(&mut self.releasable)
     }
 

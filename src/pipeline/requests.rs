@@ -37,6 +37,13 @@ impl Core {
                 self.flush()?;
                 Ok(show::alerts(&alerts::list(self.store.connection(), *all)?, &self.registry.zone))
             }
+            Request::Log(log) => self.log_manually(log),
+            Request::AlertsAck(ack) => self.acknowledge_alerts(ack),
+            Request::AlertsResolve(resolve) => self.resolve_alert(resolve),
+            Request::ContactsAdd(add) => self.add_contact(add),
+            Request::ContactsList => self.list_contacts(),
+            Request::ContactsRemove { contact } => self.remove_contact(contact),
+            Request::PowerReport => self.power_reports(),
             Request::Enroll(_) => bail!("enrolment is answered by the uplink, not by the core"),
         }
     }

@@ -100,6 +100,7 @@ impl Core {
             decisions: Vec::new(),
             sources: BTreeMap::new(),
             timers: Timers { kept_house: seen.mono, settled: seen.mono, ..Timers::default() },
+            power: super::power::PowerState::default(),
             failing: None,
             committed: 0,
             told_offset: None,
@@ -135,7 +136,9 @@ impl Core {
         if core.settings.mode == Mode::Service {
             core.note(HUB_STARTED, Entity::Hub, fields, stamp.mono);
         }
+        let is_new_boot = known.last().is_some_and(|last| last.boot.boot_id != core.trust.boot().boot_id);
         core.flush().context("write the start of the hub")?;
+        core.begin_power(replayed.last, is_new_boot, gap)?;
         Ok(core)
     }
 

@@ -25,7 +25,7 @@ use crate::store::{epochs, readings, registry, rows, snapshots, state, tables};
 use super::{Core, decide};
 
 /// The usual longest time between two manual logs (domain default of the manual limit): 240 min.
-const MANUAL_LOG_MS_MAX: i64 = 240 * 60_000;
+pub(super) const MANUAL_LOG_MS_MAX: i64 = 240 * 60_000;
 
 /// What an enrolment brings, owned, to be handed to the core's thread.
 pub struct EnrolCommit {
@@ -46,6 +46,8 @@ impl Core {
         // Lane 0 takes what was decided just now; lane 1 waits for the groups as they close.
         if lane == Lane::State {
             self.flush()?;
+        } else if !self.may_upload_readings() {
+            return Ok(None);
         }
         let limits = Limits { rows: ROWS_MAX as u32, bytes: bytes_max.min(BODY_BYTES_MAX) };
         let stamp = self.stamp_now();

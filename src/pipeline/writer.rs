@@ -14,7 +14,7 @@ use crate::rules::Tick;
 use crate::store::epochs::EpochRow;
 use crate::store::registry::Place;
 use crate::store::rows::mark_dirty;
-use crate::store::{self, StoreError, alerts, boots, deliveries, frames, inputs, log, unplaced};
+use crate::store::{self, StoreError, alerts, boots, deliveries, frames, inputs, log, outages, unplaced};
 
 use super::group::{EventDraft, Group, Write};
 use super::registry::Registry;
@@ -176,6 +176,8 @@ impl Writer<'_> {
                 deliveries::settle(tx, outcome, self.times.of(outcome.stamp).ms)?;
                 Ok(())
             }
+            Write::Entry(entry) => self.write_entry(tx, entry),
+            Write::PowerReport { no, report } => outages::finish(tx, *no, report).map_err(Into::into),
         }
     }
 

@@ -75,6 +75,6 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// `?`, `#` and `%` mean something in a URI.
-fn uri_path(path: &Path) -> String {
+pub(super) fn uri_path(path: &Path) -> String {
     path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23")
 }

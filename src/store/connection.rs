@@ -45,6 +45,19 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
+/// A connection that cannot write, to any file. `is_written`: there may be a writer, so that its WAL counts.
+pub(super) fn open_file(path: &Path, is_written: bool) -> Result<Connection> {
+    if is_written {
+        return open_reader(path);
+    }
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let uri = format!("file:{}?immutable=1", super::backup::uri_path(path));
+    let connection = Connection::open_with_flags(uri, flags)?;
+    configure(&connection)?;
+    Ok(connection)
+}
+
 /// Registers the functions that the view `sensor_readings` calls: `fg_reading_id(epoch, seq, recorded_ms)` is the
 /// reading's UUID as 16 bytes, `fg_convert(hundredths, is_f, 'C' | 'F')` the value in another scale,
 /// `fg_unpack(hour, body)` an hour of history as a JSON array of its rows, `fg_source(number)` the source's name.

@@ -5,6 +5,7 @@
 
 pub mod alerts;
 pub mod audit;
+pub mod audit_check;
 pub mod backup;
 pub mod batches;
 pub mod boots;
@@ -25,7 +26,9 @@ pub mod log;
 pub mod meta;
 pub mod migrate;
 mod open;
+pub mod outages;
 pub mod packed;
+pub mod people;
 pub mod prune;
 pub mod readings;
 mod recover;

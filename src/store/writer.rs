@@ -62,6 +62,20 @@ impl Store {
         })
     }
 
+    /// A connection that only reads, to a file that may be a copy or a backup on any computer. One that nobody writes (it
+    /// has no WAL beside it) is read as it is, so that no file is made next to it.
+    pub fn file_reader(path: &Path) -> Result<Connection> {
+        let explained = |error: StoreError| match error {
+            StoreError::Sqlite(error) => error::classify(error, path),
+            error => error,
+        };
+        std::fs::File::open(path).map_err(|error| StoreError::io(path, error))?;
+        let mut wal = path.as_os_str().to_owned();
+        wal.push("-wal");
+        let is_written = std::fs::metadata(wal).is_ok_and(|wal| wal.len() > 0);
+        connection::open_file(path, is_written).map_err(explained)
+    }
+
     pub(super) fn new(layout: Layout, lock: File) -> Result<Self> {
         let mut connection =
             connection::open_writer(&layout.database()).map_err(|error| explain(error, &layout.dir))?;

@@ -42,7 +42,7 @@ fn a_new_store_is_private_held_by_one_and_goes_on_where_it_was() {
     assert_eq!((second.first_epoch_no, second.first_seq), (1, Seq(3)));
     let replayed: Vec<_> =
         inputs::replay_after(store.connection(), 1, Seq(0)).unwrap().map(|row| row.unwrap()).collect();
-    assert_eq!(inputs::Input::decode(&input.body).unwrap(), event);
+    assert_eq!(inputs::Input::decode(&input.body).unwrap(), Some(event));
     assert_eq!(replayed, [ReplayRow::Log(reading(1, 1, 1, stamp)), ReplayRow::Input(input)]);
 }
 

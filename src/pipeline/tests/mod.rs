@@ -1,11 +1,14 @@
 //! The core with a clock that stands until it is told, a real database in a folder, and frames built by hand.
 
+mod audit;
 mod calls;
 mod central;
 mod clock;
 mod faults;
 mod frames;
 mod groups;
+mod people;
+mod power;
 mod property;
 mod replay;
 mod restart;
@@ -19,7 +22,6 @@ use tempfile::TempDir;
 
 use super::Core;
 use super::settings::{Mode, NotifySettings, Settings};
-use crate::audit;
 use crate::clock::TestClock;
 use crate::codec::{Fault, Measurement, Quantity};
 use crate::config::NotifySection;
@@ -28,7 +30,7 @@ use crate::counters::Counters;
 use crate::domain::{CentiCelsius, MonoMs, Probe, Scale, Source, UnixMs};
 use crate::frame::{AckToken, Frame, Identity, MqttPacket, Payload, Sender, SourceEvent};
 use crate::rules::Constants;
-use crate::store::epochs;
+use crate::store::audit_check;
 use crate::store::registry::PlaceNames;
 
 /// Wall time of a test's beginning: well after any build.
@@ -183,37 +185,12 @@ impl Hub {
         self.rows("SELECT alert_type, severity, status FROM alerts ORDER BY triggered_at, id")
     }
 
-    /// Each link of every epoch's chain follows from the one before, without a gap.
+    /// What `audit verify` says of the database.
     #[track_caller]
     fn check_audit(&self) {
-        let connection = self.core.as_ref().unwrap().store.connection();
-        for epoch in epochs::all(connection).unwrap() {
-            let mut statement = connection
-                .prepare(
-                    "SELECT a.seq, a.canonical, e.hash, e.previous_hash, e.event_type FROM hub_audit AS a
-                     JOIN event_logs AS e ON e.id = a.event_id WHERE a.epoch_no = ?1 ORDER BY a.seq",
-                )
-                .unwrap();
-            let links: Vec<(u64, Vec<u8>, String, String, String)> = statement
-                .query_map([epoch.no], |row| {
-                    Ok((row.get::<_, i64>(0)? as u64, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-                })
-                .unwrap()
-                .collect::<Result<_, _>>()
-                .unwrap();
-            assert!(!links.is_empty(), "epoch {} has no audit row", epoch.no);
-            let mut previous = audit::FIRST_PREVIOUS_HASH.to_owned();
-            for (index, (seq, canonical, hash, stored_previous, event_type)) in links.iter().enumerate() {
-                assert_eq!(*seq, index as u64 + 1, "a gap in the chain");
-                assert_eq!(*stored_previous, previous);
-                let entry = audit::verify_next(&previous, canonical, hash).unwrap();
-                assert_eq!((entry.seq, &entry.event_type, entry.epoch), (*seq, event_type, epoch.epoch));
-                previous.clone_from(hash);
-            }
-        }
-        let loose =
-            rows(connection, "SELECT id FROM event_logs WHERE id NOT IN (SELECT event_id FROM hub_audit)");
-        assert_eq!(loose, Vec::<String>::new(), "rows outside the chain");
+        let report = audit_check::verify(self.core.as_ref().unwrap().store.connection(), None).unwrap();
+        assert_eq!((&report.broken, report.foreign), (&None, 0), "{report:?}");
+        assert!(report.epochs.iter().all(|epoch| epoch.rows > 0), "{report:?}");
     }
 
     /// A checksum of every table but the view.

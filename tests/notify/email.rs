@@ -114,6 +114,7 @@ async fn only_the_right_server_gets_mail_and_password() {
 #[tokio::test]
 async fn refusals_are_sorted() {
     let keys = Keys::make();
+    let endless: &'static str = Box::leak(format!("250 {}", "x".repeat(1 << 20)).into_boxed_str());
     for (verb, answer, want) in [
         ("EHLO", "421 4.3.2 shutting down", "later: 421 4.3.2 shutting down"),
         (
@@ -133,6 +134,7 @@ async fn refusals_are_sorted() {
         (".", "554 5.6.0 not like this", "never: 554 5.6.0 not like this"),
         (".", "", "later: "),
         ("RCPT", "", "later: "),
+        ("RCPT", endless, "later: it says more than 65536 bytes"),
     ] {
         let answers = BTreeMap::from([(verb, answer)]);
         let server = SmtpServer::start(Behaviour { login: LOGIN, answers, ..Behaviour::default() }).await;

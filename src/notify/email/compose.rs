@@ -53,6 +53,8 @@ fn plain(name: &'static str, value: &str) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::notify::payload::tests::call;
 
@@ -97,19 +99,45 @@ Please look.";
         assert!(!composed(&message).contains("Priority") && !composed(&message).contains("Importance"));
     }
 
+    /// RFC 5322, 2.1.1 and 2.3: nothing but ASCII in lines of at most 998, and the headers that are meant.
+    fn check_wire(message: &Message) {
+        let text = composed(message);
+        let (head, _) = text.split_once("\r\n\r\n").expect("a head and a body");
+        let names: Vec<&str> = head
+            .split("\r\n")
+            .filter(|line| !line.starts_with(' '))
+            .map(|line| line.split(':').next().unwrap_or_default())
+            .collect();
+        let meant = [
+            "From",
+            "To",
+            "Subject",
+            "Message-ID",
+            "Date",
+            "MIME-Version",
+            "Content-Type",
+            "Content-Transfer-Encoding",
+            "Auto-Submitted",
+            "X-Priority",
+            "Importance",
+        ];
+        assert_eq!(names, meant, "{text:?}");
+        assert!(text.is_ascii() && text.split("\r\n").all(|line| line.len() <= 998), "{text:?}");
+        assert!(!text.replace("\r\n", "").contains(['\r', '\n']), "a bare line break: {text:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_units_are_called(subject in "\\PC{0,300}|[\r\n:a\u{e9}\u{0}]{0,300}", text in "(\\PC|[\r\n.=]){0,2000}") {
+            check_wire(&Message { subject, text, ..call() });
+        }
+    }
+
     #[test]
     fn names_cannot_begin_headers_or_end_the_mail() {
         let mut message = call();
         message.subject = "a\r\nBcc: everyone@example.com\nX: y".into();
         message.text = "\u{feff}one\r\n.\r\nMAIL FROM:<x@example.com>\n\r\rend".into();
-        let text = composed(&message);
-        let (head, _) = text.split_once("\r\n\r\n").unwrap();
-        let names: Vec<&str> = head
-            .split("\r\n")
-            .filter(|line| !line.starts_with(' '))
-            .map(|line| line.split(':').next().unwrap())
-            .collect();
-        assert!(!names.contains(&"Bcc") && !names.contains(&"X"), "{names:?}");
-        assert!(!text.replace("\r\n", "").contains(['\r', '\n']), "a bare line break: {text:?}");
+        check_wire(&message);
     }
 }

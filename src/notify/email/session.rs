@@ -3,7 +3,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use lettre::Address;
@@ -34,6 +34,9 @@ const STEP_MAX: Duration = Duration::from_secs(20);
 const ACCEPT_MAX: Duration = Duration::from_mins(1);
 /// The mail is the server's already; leaving in order is only polite.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
+/// All that a server says in one conversation: some ten answers of a few lines. The client library itself reads a line
+/// until it ends.
+const ANSWERS_BYTES_MAX: usize = 64 << 10;
 /// Of a server's answer; the whole has at most 512 characters a line.
 const ANSWER_CHARS_SHOWN: usize = 300;
 
@@ -70,7 +73,7 @@ async fn connect(config: &SmtpSection, time: &CertificateTime) -> Result<AsyncSm
         .await?
         .map_err(|error| Failure::Later(format!("connect to {host}:{port}: {error}")))?;
     let (local, peer) = match (tcp.local_addr(), tcp.peer_addr()) {
-        (Ok(local), Ok(peer)) => (local.ip(), peer.ip()),
+        (Ok(local), Ok(peer)) => (local.ip(), peer),
         (Err(error), _) | (_, Err(error)) => {
             return Err(Failure::Later(format!("connect to {host}:{port}: {error}")));
         }
@@ -79,15 +82,15 @@ async fn connect(config: &SmtpSection, time: &CertificateTime) -> Result<AsyncSm
     match config.security {
         SmtpSecurity::None => {
             // The configuration is checked too; a name may come to mean another machine later.
-            if config.username.is_some() && !peer.is_loopback() {
+            if config.username.is_some() && !peer.ip().is_loopback() {
                 return Err(Failure::Later(format!(
                     "{host} is not this machine: a password is not sent without TLS; set security = \"starttls\""
                 )));
             }
-            greet(Box::new(tcp), &hello).await
+            greet(Box::new(Bounded::new(tcp, peer, b"")), &hello).await
         }
-        SmtpSecurity::Tls => greet(Box::new(encrypt(config, time, tcp, b"").await?), &hello).await,
-        SmtpSecurity::Starttls => starttls(config, time, tcp, &hello).await,
+        SmtpSecurity::Tls => greet(Box::new(encrypt(config, time, (tcp, peer), b"").await?), &hello).await,
+        SmtpSecurity::Starttls => starttls(config, time, (tcp, peer), &hello).await,
     }
 }
 
@@ -97,12 +100,12 @@ async fn connect(config: &SmtpSection, time: &CertificateTime) -> Result<AsyncSm
 async fn starttls(
     config: &SmtpSection,
     time: &CertificateTime,
-    tcp: TcpStream,
+    (tcp, peer): (TcpStream, SocketAddr),
     hello: &ClientId,
 ) -> Result<AsyncSmtpConnection, Failure> {
     let (tcp, second) =
         two_handles(tcp).map_err(|error| Failure::Later(format!("share the socket: {error}")))?;
-    let mut plain = greet(Box::new(second), hello).await?;
+    let mut plain = greet(Box::new(Bounded::new(second, peer, b"")), hello).await?;
     if !plain.can_starttls() {
         return Err(Failure::Later(format!(
             "{} offers no STARTTLS; nothing is sent in the clear. Set security = \"tls\" (port 465) if it has that",
@@ -111,7 +114,7 @@ async fn starttls(
     }
     step("STARTTLS", STEP_MAX, plain.command(Starttls)).await?.map_err(|error| later(&error, ""))?;
     drop(plain);
-    greet(Box::new(encrypt(config, time, tcp, b"220 encrypted\r\n").await?), hello).await
+    greet(Box::new(encrypt(config, time, (tcp, peer), b"220 encrypted\r\n").await?), hello).await
 }
 
 fn two_handles(tcp: TcpStream) -> io::Result<(TcpStream, TcpStream)> {
@@ -123,9 +126,9 @@ fn two_handles(tcp: TcpStream) -> io::Result<(TcpStream, TcpStream)> {
 async fn encrypt(
     config: &SmtpSection,
     time: &CertificateTime,
-    tcp: TcpStream,
+    (tcp, peer): (TcpStream, SocketAddr),
     said: &'static [u8],
-) -> Result<Encrypted, Failure> {
+) -> Result<Bounded<TlsStream<TcpStream>>, Failure> {
     let tls = tls::client_config(config.ca_file.as_deref(), time.clone())
         .map_err(|error| Failure::Later(format!("{error:#}")))?;
     let name = ServerName::try_from(config.host.clone())
@@ -133,7 +136,7 @@ async fn encrypt(
     let stream = step("TLS", CONNECT_MAX, TlsConnector::from(Arc::new(tls)).connect(name, tcp))
         .await?
         .map_err(|error| Failure::Later(format!("TLS with {}: {error}", config.host)))?;
-    Ok(Encrypted { said, stream })
+    Ok(Bounded::new(stream, peer, said))
 }
 
 async fn greet(stream: Box<dyn AsyncTokioStream>, hello: &ClientId) -> Result<AsyncSmtpConnection, Failure> {
@@ -238,41 +241,59 @@ fn client_id(local: IpAddr) -> ClientId {
     }
 }
 
-/// TLS, and what counts as said before the first byte from it.
-struct Encrypted {
+/// A stream to the server that ends when it says too much, and begins with what counts as said already.
+struct Bounded<S> {
     said: &'static [u8],
-    stream: TlsStream<TcpStream>,
+    /// Bytes the server may still say.
+    left: usize,
+    peer: SocketAddr,
+    stream: S,
 }
 
-impl AsyncTokioStream for Encrypted {
+impl<S> Bounded<S> {
+    fn new(stream: S, peer: SocketAddr, said: &'static [u8]) -> Self {
+        Self { said, left: ANSWERS_BYTES_MAX, peer, stream }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> AsyncTokioStream for Bounded<S> {
     fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.get_ref().0.peer_addr()
+        Ok(self.peer)
     }
 }
 
-impl fmt::Debug for Encrypted {
+impl<S> fmt::Debug for Bounded<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Encrypted").finish_non_exhaustive()
+        f.debug_struct("Bounded").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
 
-impl AsyncRead for Encrypted {
+impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.said.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        if !self.said.is_empty() {
+            let (now, rest) = self.said.split_at(self.said.len().min(buf.remaining()));
+            buf.put_slice(now);
+            self.said = rest;
+            return Poll::Ready(Ok(()));
         }
-        let (now, rest) = self.said.split_at(self.said.len().min(buf.remaining()));
-        buf.put_slice(now);
-        self.said = rest;
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let read = buf.filled().len() - before;
+        let Some(left) = self.left.checked_sub(read) else {
+            return Poll::Ready(Err(io::Error::other(format!(
+                "it says more than {ANSWERS_BYTES_MAX} bytes"
+            ))));
+        };
+        self.left = left;
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Encrypted {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }

@@ -162,7 +162,8 @@ impl Notifier for Mqtt {
     /// Publishes what changed; Ok when the broker has acknowledged all of it.
     async fn show(&mut self, board: &Board) -> Result<(), Failure> {
         let Some(names) = &self.names else { return self.down().map_or(Ok(()), Err) };
-        self.humid.retain(|id| board.units.iter().any(|unit| unit.id == *id));
+        let present: BTreeSet<Uuid> = board.units.iter().map(|unit| unit.id).collect();
+        self.humid.retain(|id| present.contains(id));
         self.humid.extend(board.units.iter().filter(|unit| unit.humidity.is_some()).map(|unit| unit.id));
         let subjects = Subjects::of(board, &self.humid);
         let mut scene = self.wanted.borrow().clone();

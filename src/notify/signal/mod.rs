@@ -5,6 +5,8 @@
 //! - `player`: plays patterns in a task of its own.
 //! - `button`: presses.
 //!
+//! A hub that is killed leaves its lines as they were (the kernel does not reset them); its next start switches them off.
+//!
 //! Where there is no GPIO, `chip = "fake:/path/to/file"` stands in, in builds with the feature `demo` and in tests only:
 //! each change of the line appends `1` or `0` and a line end to the file. A fake button reads the same digits from a
 //! FIFO.

@@ -55,7 +55,9 @@ pub struct AlertNote {
 /// The state of the kitchen, for what shows one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Board {
-    /// The highest severity that calls people: of open alerts that are due and that nobody took. None: silence.
+    /// The highest severity that calls people: of open alerts that are due and that nobody took.
+    pub calling: Option<Severity>,
+    /// The same without what a person silenced at the button, until somebody is called again: what buzzers sound.
     pub sound: Option<Severity>,
     /// The highest severity of all open alerts, unconfirmed and acknowledged ones too. None: all is well.
     pub light: Option<Severity>,

@@ -8,8 +8,10 @@ use crate::audit::Entity;
 use crate::audit::event_types::CALL_FAILED;
 use crate::domain::{AlertType, MonoMs, Severity, Stamp, UnitNo};
 use crate::notify::plan::{self, Item, Moment, Next};
+use crate::notify::quiet;
 use crate::notify::text::{self, Clock};
 use crate::notify::{Channel, Failure, Kind, Message, Receipt, Report};
+use crate::power::Notice;
 use crate::rules::{Cause, Decision, Tick, What};
 use crate::store::deliveries::{self, Outcome, Status};
 use frostguard_sync::ids::{sha256, time_ordered_id};
@@ -75,7 +77,7 @@ impl Core {
     }
 
     /// Tells the people of level 1, and machines, something that is no alert.
-    pub(crate) fn give_notice(&mut self, severity: Severity, subject: &str, words: &str) {
+    pub(crate) fn give_notice(&mut self, severity: Severity, notice: Notice) {
         let stamp = self.stamp_now();
         let due = self.tick_at(stamp.mono);
         for (channel, recipient) in self.recipients(1) {
@@ -91,7 +93,7 @@ impl Core {
                 level: 1,
                 cause: Cause::First,
                 outage: None,
-                words: Some((subject.to_owned(), words.to_owned())),
+                words: Some((notice.subject.clone(), notice.text.trim_end().to_owned())),
                 due,
                 tries: 0,
             };
@@ -264,7 +266,7 @@ impl Core {
     fn quiet_until(&self, now: MonoMs) -> Option<Tick> {
         let hours = self.settings.notify.quiet_hours?;
         let wall = self.wall_now(now)?;
-        let until = hours.until(wall.0, &self.zone())?;
+        let until = quiet::until(hours, wall.0, &self.zone())?;
         Some(self.tick_at(now).plus(until - wall.0))
     }
 

@@ -9,6 +9,7 @@ use crate::control::ContactsAdd;
 use crate::store::people::{self, Contact};
 
 use super::people::NAME_CHARS_MAX;
+use super::registry::Registry;
 use super::{Core, entered};
 
 /// Contacts of a hub that has no central: a kitchen calls a handful.
@@ -42,6 +43,7 @@ impl Core {
         let id = self.new_id(stamp);
         let contact = Contact { id, name: name.to_owned(), phone, email, priority: add.priority };
         self.store.write(|tx| Ok(people::insert_contact(tx, organization, &contact, now_ms)?))?;
+        self.registry = Registry::load(self.store.connection(), self.place)?;
         // Not the number: what stands in the chain stays there for good.
         let fields =
             [("id", id.to_string().into()), ("name", name.into()), ("priority", add.priority.into())];
@@ -73,6 +75,7 @@ impl Core {
         };
         let stamp = self.stamp_now();
         self.store.write(|tx| Ok(people::remove_contact(tx, contact.id)?))?;
+        self.registry = Registry::load(self.store.connection(), self.place)?;
         let fields = [("id", contact.id.to_string().into()), ("name", contact.name.clone().into())];
         self.note_by(Actor::Installer, CONTACT_REMOVED, Entity::Site, fields, stamp.mono);
         self.flush()?;

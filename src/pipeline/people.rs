@@ -145,6 +145,7 @@ impl Core {
         for alert in &fresh {
             let stamp = self.stamp_now();
             self.take_input(Event::Acknowledged { alert: alert.id }, stamp);
+            self.standing.acknowledge(alert.id, Some(who.shown.clone()));
             self.enter(Entry::Acknowledge { alert: alert.id, by: who.profile, stamp });
             let fields = [
                 ("alert", alert.id.to_string().into()),
@@ -174,6 +175,7 @@ impl Core {
             ];
             self.note_by(who.actor(), ALERT_TAKEN_CARE_OF, Entity::Unit(alert.unit), fields, stamp.mono);
             self.take_input(Event::Resolved { alert: alert.id, by: who.profile }, stamp);
+            self.standing.note_person(alert.id, &who.shown);
             self.enter(Entry::Resolve { alert: alert.id, by: who.profile, stamp });
             if let Some(description) = notes.or(action) {
                 self.document(alert, (description, action), &who, stamp);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::audit::Entity;
 use crate::audit::event_types::{POWER_BACK, POWER_LOST, POWER_REPORT};
-use crate::domain::{MonoMs, Seq, Stamp, UnitNo};
+use crate::domain::{MonoMs, Seq, Severity, Stamp, UnitNo};
 use crate::power::report::{self, Point, Reason, Report, Span, Watched};
 use crate::power::{Notice, PowerEvent};
 use crate::rules::Gap;
@@ -29,8 +29,6 @@ const LOOK_MS: i64 = 60_000;
 const UNCLEAN_MS: i64 = 120_000;
 /// Readings go up this often while the hub runs on battery; alerts go at once as ever.
 const UPLOAD_MS_ON_BATTERY: i64 = 300_000;
-/// Notices that wait to be fetched; a cut makes two or three.
-const NOTICES_MAX: usize = 16;
 /// Reports that a command shows.
 const REPORTS_SHOWN: u32 = 10;
 
@@ -45,7 +43,6 @@ pub(super) struct PowerState {
     outage: Option<OutageRow>,
     looked: Option<MonoMs>,
     uploaded: Option<MonoMs>,
-    notices: Vec<Notice>,
 }
 
 impl Core {
@@ -65,15 +62,10 @@ impl Core {
                 tracing::error!("the battery is at {percent} %: the hub goes off when it is empty");
                 let (site, zone) = (self.site_name()?, self.registry.zone.clone());
                 let wall = self.wall_of(Stamp { segment: self.segment, mono: now }).0;
-                self.keep_notice(report::low(&site, wall.0, percent, &zone));
+                self.give_notice(Severity::Critical, report::low(&site, wall.0, percent, &zone));
                 self.save(now)
             }
         }
-    }
-
-    /// Messages to people that came up since the last call.
-    pub fn take_notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.power.notices)
     }
 
     /// True while what can wait should.
@@ -106,7 +98,7 @@ impl Core {
         let committed = self.flush();
         let saved = self.save(now);
         let (site, zone) = (self.site_name()?, self.registry.zone.clone());
-        self.keep_notice(report::lost(&site, wall.0, battery, &zone));
+        self.give_notice(Severity::Critical, report::lost(&site, wall.0, battery, &zone));
         let begun = match self.power.outage.clone() {
             // Gone again before it had all recovered: one power cut for people.
             Some(row) => self.set_back(row, None),
@@ -220,7 +212,9 @@ impl Core {
         self.group.push(Write::PowerReport { no: row.no, report: json });
         self.group.is_urgent = true;
         self.power.outage = None;
-        self.keep_notice(notice);
+        // Somebody who was woken by the loss wants to know how it ended; all the more where food is warm.
+        let severity = if report.is_complete() { Severity::Warning } else { Severity::Critical };
+        self.give_notice(severity, notice);
         self.flush()
     }
 
@@ -295,13 +289,6 @@ impl Core {
 
     fn site_name(&self) -> Result<String> {
         registry::site_name(self.store.connection(), self.place.site)
-    }
-
-    fn keep_notice(&mut self, notice: Notice) {
-        if self.power.notices.len() == NOTICES_MAX {
-            self.power.notices.remove(0);
-        }
-        self.power.notices.push(notice);
     }
 
     /// For `status`.

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Config, NotifySection};
+use crate::config::{Config, NotifySection, QuietHours};
 use crate::domain::Scale;
 use crate::notify::Channel;
 use crate::notify::plan::Limits;
-use crate::notify::quiet::QuietHours;
 use crate::rules::Constants;
 use crate::store::registry::PlaceNames;
 
@@ -45,7 +44,8 @@ impl NotifySettings {
             has_modem: config.modem.is_some(),
             has_smtp: config.smtp.is_some(),
             machines: signals.chain(webhooks).chain(brokers).collect(),
-            quiet_hours: config.quiet_hours.as_deref().and_then(QuietHours::parse),
+            // `config check` and the start refuse a file with others.
+            quiet_hours: config.quiet().unwrap_or_default(),
             limits: Limits {
                 cool_down_ms: i64::from(config.cool_down_min) * 60_000,
                 sms_per_hour_max: config.sms_per_hour_max as usize,

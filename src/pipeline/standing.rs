@@ -88,6 +88,13 @@ impl Standings {
         }
     }
 
+    /// Who ended it, where the rules do not know the person.
+    pub fn note_person(&mut self, alert: Uuid, person: &str) {
+        if let Some(standing) = self.0.get_mut(&alert) {
+            standing.person = Some(person.to_owned());
+        }
+    }
+
     /// Follows a decision; `stamp` is its instant, `message` what it says, `person` who was behind it.
     pub fn follow(&mut self, decision: &Decision, stamp: Stamp, message: &str, person: Option<String>) {
         match decision.what {
@@ -245,16 +252,20 @@ impl Core {
 
     /// The kitchen as it stands.
     pub fn board(&self) -> Board {
-        let mut sound = None;
+        let (mut calling, mut sound) = (None, None);
         for call in self.rules.calls() {
-            let is_silenced = self.silenced.get(&call.alert).is_some_and(|times| *times >= call.times);
-            if call.level > 0 && !call.is_acknowledged && !is_silenced {
+            if call.level == 0 || call.is_acknowledged {
+                continue;
+            }
+            calling = calling.max(Some(call.severity));
+            if self.silenced.get(&call.alert).is_none_or(|times| *times < call.times) {
                 sound = sound.max(Some(call.severity));
             }
         }
         let alerts: Vec<AlertNote> =
             self.standing.open().map(|(id, standing)| self.note_of(*id, standing)).collect();
         Board {
+            calling,
             sound,
             light: alerts.iter().map(|alert| alert.severity).max(),
             is_storage_failed: self.failing.as_ref().is_some_and(|failing| failing.is_loud),

@@ -23,7 +23,7 @@ fn button(chip: &str, line: u32, active_low: bool) -> ButtonSection {
 }
 
 fn calling(sound: Option<Severity>) -> Board {
-    Board { sound, light: sound, ..Board::default() }
+    Board { calling: sound, sound, light: sound, ..Board::default() }
 }
 
 #[tokio::test]

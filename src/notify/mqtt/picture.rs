@@ -79,7 +79,7 @@ fn kitchen<'a>(board: &'a Board, alerts: &'a [AlertNote]) -> KitchenState<'a> {
     KitchenState {
         site: &board.site,
         severity: raised(board.light),
-        calling: raised(board.sound),
+        calling: raised(board.calling),
         storage_failed: board.is_storage_failed,
         open: open_alerts(board).count(),
         alerts: alerts.iter().map(AlertPayload::from).collect(),

@@ -48,12 +48,6 @@ impl Signal {
         Self { config, orders, task }
     }
 
-    /// What hangs on the line. After a press of the button, buzzers are shown a board whose `sound` is None until
-    /// something new calls.
-    pub fn role(&self) -> SignalRole {
-        self.config.role
-    }
-
     async fn ask(
         &self,
         order: impl FnOnce(oneshot::Sender<Result<(), String>>) -> Order,

@@ -38,7 +38,8 @@ pub const TEST_MS: u64 = 1_000;
 /// when it matters.
 pub fn of(role: SignalRole, board: &Board) -> Pattern {
     let severity = match role {
-        SignalRole::Buzzer | SignalRole::Relay => board.sound,
+        SignalRole::Buzzer => board.sound,
+        SignalRole::Relay => board.calling,
         SignalRole::Lamp => board.light,
     };
     let severity = if board.is_storage_failed { Some(Severity::Critical) } else { severity };
@@ -58,7 +59,7 @@ mod tests {
 
     #[track_caller]
     fn check(sound: Option<Severity>, light: Option<Severity>, is_storage_failed: bool, want: [Pattern; 3]) {
-        let board = Board { sound, light, is_storage_failed, ..Board::default() };
+        let board = Board { calling: sound, sound, light, is_storage_failed, ..Board::default() };
         assert_eq!([Buzzer, Lamp, Relay].map(|role| of(role, &board)), want);
     }
 
@@ -71,6 +72,9 @@ mod tests {
         // Acknowledged: silent, but still to be seen.
         check(None, Some(Critical), false, [OFF, BEAT, OFF]);
         check(Some(Warning), Some(Critical), false, [TWO_BEEPS, BEAT, OFF]);
+        // Silenced at the button: an alarm centre hears of it all the same.
+        let board = Board { calling: Some(Critical), light: Some(Critical), ..Board::default() };
+        assert_eq!([Buzzer, Lamp, Relay].map(|role| of(role, &board)), [OFF, BEAT, STEADY]);
         // A store that fails outdoes everything.
         check(None, None, true, [BEAT, BEAT, STEADY]);
         check(Some(Warning), Some(Info), true, [BEAT, BEAT, STEADY]);

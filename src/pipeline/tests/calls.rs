@@ -9,6 +9,7 @@ use crate::frame::SourceEvent;
 use crate::notify::{Channel, Failure, Kind, Message, Receipt, Report};
 use crate::pipeline::calls::{Dispatch, is_phone};
 use crate::pipeline::settings::NotifySettings;
+use crate::power::Notice;
 
 impl Hub {
     /// A fridge, a modem, a mail server, a buzzer; Ana is called first, Ben at level 2.
@@ -247,7 +248,8 @@ fn people_are_called_though_nothing_can_be_stored() {
 #[test]
 fn a_notice_is_told_to_the_first_level() {
     let mut hub = Hub::with_people();
-    hub.core().give_notice(Severity::Warning, "Power is back", "The mains are back since 14:05.");
+    let notice = Notice { subject: "Power is back".into(), text: "The mains are back since 14:05.\n".into() };
+    hub.core().give_notice(Severity::Warning, notice);
     hub.commit();
     let sent = hub.send_all(Channel::Email);
     assert_eq!(sent.len(), 1);

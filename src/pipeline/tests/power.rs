@@ -1,6 +1,7 @@
 //! Power cuts played through: with a supply that tells, and without one.
 
 use super::*;
+use crate::notify::Channel;
 use crate::power::PowerEvent;
 
 const REPORTS: &str =
@@ -31,9 +32,26 @@ impl Hub {
     }
 }
 
+/// A fridge, and a webhook that is told of everything.
+fn hub_that_tells() -> Hub {
+    let mut hub = Hub::with_fridge();
+    hub.notify.machines = vec![(Channel::Webhook, "ops".into())];
+    hub.stop();
+    hub.start();
+    hub
+}
+
+/// Subjects and texts that people were told, the newest last.
+fn notices(hub: &mut Hub) -> Vec<String> {
+    hub.commit();
+    hub.rows(
+        "SELECT subject, body FROM hub_deliveries WHERE kind = 'notice' ORDER BY due_segment, due_mono_ms",
+    )
+}
+
 #[test]
 fn a_loss_commits_at_once_and_spares_what_can_wait() {
-    let mut hub = Hub::with_fridge();
+    let mut hub = hub_that_tells();
     hub.hear(climate(1, 1, 400));
     assert_eq!(hub.row("SELECT count(*) FROM hub_log"), "0", "waits for its group");
     let status = |hub: &mut Hub| hub.ask(json!({ "request": "status" }))["power"]["supply"].to_string();
@@ -43,11 +61,11 @@ fn a_loss_commits_at_once_and_spares_what_can_wait() {
     hub.lose();
     assert_eq!(hub.row("SELECT count(*) FROM hub_log"), "1");
     assert!(status(&mut hub).starts_with("\"BATTERY since 2030-"), "{}", status(&mut hub));
-    let notices = hub.core().take_notices();
-    assert_eq!(notices.len(), 1);
-    assert!(notices[0].subject.contains("no mains power") && notices[0].text.contains("90 %"), "{notices:?}");
+    let told = notices(&mut hub);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("no mains power|") && told[0].contains("90 %"), "{told:?}");
     hub.core().power_changed(PowerEvent::BatteryLow { percent: 15 }).unwrap();
-    assert!(hub.core().take_notices()[0].subject.contains("15 %"));
+    assert!(notices(&mut hub)[1].contains("battery is at 15 %|"));
 
     let backups = |hub: &Hub| std::fs::read_dir(hub.dir.path().join("backup")).map_or(0, Iterator::count);
     let before = backups(&hub);
@@ -61,13 +79,12 @@ fn a_loss_commits_at_once_and_spares_what_can_wait() {
 
 #[test]
 fn the_report_is_written_when_all_have_recovered_also_over_a_restart() {
-    let mut hub = Hub::with_fridge();
+    let mut hub = hub_that_tells();
     hub.add_unit("Freezer", "freezer");
     hub.pair(2, "Freezer");
     let mut counter = 0;
     hub.read(&mut counter, &[400, 400]);
     hub.lose();
-    hub.core().take_notices();
     hub.read(&mut counter, &[480, 600]);
     // The UPS runs empty; nobody hears the sensors for half an hour.
     hub.reboot(30 * MINUTE);
@@ -93,8 +110,9 @@ fn the_report_is_written_when_all_have_recovered_also_over_a_restart() {
     let text = report["reports"][0]["text"].as_str().unwrap();
     assert!(text.contains("Fridge: above 5.0 °C for 1 h 0 min, highest 8.0 °C"), "{text}");
     assert!(text.contains("Freezer: fine"), "{text}");
-    let notices = hub.core().take_notices();
-    assert_eq!((notices.len(), notices[0].text.as_str()), (1, text));
+    let told = notices(&mut hub);
+    assert_eq!(told.len(), 2, "the loss and the report: {told:?}");
+    assert!(told[1].ends_with(&format!("|{}", text.trim_end())), "{told:?}");
     hub.pass(5 * 60 * MINUTE);
     assert_eq!(hub.rows(REPORTS).len(), 2, "once");
     hub.check_audit();

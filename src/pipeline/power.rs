@@ -25,6 +25,8 @@ use super::{Core, report as told};
 
 /// Whether the report can be written is looked at this often: it goes over the readings since the loss.
 const LOOK_MS: i64 = 60_000;
+/// After days without mains there is more to go over: it is looked at so many times in as long again.
+const LOOKS_MAX: i64 = 500;
 /// A shorter time without the hub is a restart of the machine, not a power cut worth a report.
 const UNCLEAN_MS: i64 = 120_000;
 /// Readings go up this often while the hub runs on battery; alerts go at once as ever.
@@ -190,7 +192,10 @@ impl Core {
         else {
             return;
         };
-        let is_due = self.power.looked.is_none_or(|last| now.0 - last.0 >= LOOK_MS);
+        let (lost, until) =
+            (self.wall_of(row.lost).0, self.wall_of(Stamp { segment: self.segment, mono: now }).0);
+        let pause_ms = LOOK_MS.max((until.0 - lost.0) / LOOKS_MAX);
+        let is_due = self.power.looked.is_none_or(|last| now.0 - last.0 >= pause_ms);
         if self.failing.is_some() || !is_due || self.settings.mode != Mode::Service {
             return;
         }
@@ -224,8 +229,9 @@ impl Core {
         let mut readings: BTreeMap<UnitNo, Vec<Point>> = BTreeMap::new();
         let connection = self.store.connection();
         for epoch in epochs::all(connection)?.iter().filter(|epoch| epoch.no >= row.epoch_no) {
-            let after = if epoch.no == row.epoch_no { row.first_seq.0.saturating_sub(1) } else { 0 };
-            for found in inputs::replay_after(connection, epoch.no, Seq(after))? {
+            // A later epoch's numbers go on where this one's ended.
+            let after = Seq(row.first_seq.0.saturating_sub(1));
+            for found in inputs::replay_after(connection, epoch.no, after)? {
                 if let ReplayRow::Log(log) = found? {
                     let at_ms = log.own_time.map_or_else(|| self.wall_of(log.stamp).0.0, |own| own.0);
                     readings.entry(log.unit).or_default().push(Point { at_ms, temperature: log.temperature });

@@ -5,6 +5,7 @@ mod support;
 
 mod central;
 mod demo;
+mod people;
 mod simulate;
 mod starters;
 mod whole_way;

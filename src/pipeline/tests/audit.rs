@@ -235,3 +235,80 @@ fn an_export_is_verified_by_itself() {
         Days::of(Some("1999-01-01".parse().unwrap()), Some("1999-01-02".parse().unwrap()), &zone).unwrap();
     assert_eq!(write_rows(&connection, &none, &zone, false, &mut Vec::new()).unwrap(), 0);
 }
+
+#[test]
+fn an_enrolment_and_a_late_clock_are_no_breaks() {
+    use crate::clock::NtpState;
+    use crate::pipeline::sync::EnrolCommit;
+    use frostguard_sync::api::{EnrolAnswer, Snapshot};
+    use frostguard_sync::wire::{RowImage, Value as Cell};
+    use uuid::Uuid;
+
+    // Without a clock at first: what is written has provisional times.
+    let clock = TestClock::new(MonoMs(10 * SECOND), UnixMs(0));
+    clock.set_ntp(NtpState::Unsynchronized);
+    let mut hub = Hub::with_clock(clock);
+    hub.add_unit("Fridge", "fridge");
+    hub.pair(1, "Fridge");
+    hub.hear(climate(1, 1, 900));
+    assert_ne!(hub.row("SELECT count(*) FROM hub_unplaced WHERE table_name = 'event_logs'"), "0");
+    hub.check_audit();
+
+    let id = |n: u128| Uuid::from_u128(0xcc00 + n);
+    let row = |table: &str, own: Uuid, columns: &[(&str, Cell)]| {
+        let columns = columns.iter().map(|(name, cell)| ((*name).to_owned(), cell.clone())).collect();
+        RowImage { table: table.to_owned(), id: own, columns }
+    };
+    let text = |text: &str| Cell::Text(text.to_owned());
+    let rows = vec![
+        row("organizations", id(1), &[("name", text("Chain")), ("slug", text("chain"))]),
+        row("sites", id(2), &[("organization_id", Cell::Uuid(id(1))), ("name", text("Kitchen 7"))]),
+        row("areas", id(3), &[("site_id", Cell::Uuid(id(2))), ("name", text("Cold side"))]),
+        row("hubs", id(4), &[("site_id", Cell::Uuid(id(2))), ("name", text("Hub 7"))]),
+        row(
+            "units",
+            id(5),
+            &[
+                ("area_id", Cell::Uuid(id(3))),
+                ("name", text("Fridge")),
+                ("unit_type", text("fridge")),
+                ("temp_unit", text("C")),
+                ("temp_min", Cell::Int(0)),
+                ("temp_max", Cell::Int(50)),
+                ("created_at", Cell::Millis(1)),
+            ],
+        ),
+    ];
+    let (site_id, organization_id) = (id(2), id(1));
+    let snapshot = Snapshot { etag: "first".into(), site_id, organization_id, confirm_removal: false, rows };
+    let answer = EnrolAnswer {
+        hub_id: id(4),
+        site_id,
+        organization_id,
+        receiver_key: "00".repeat(32),
+        token: "00".repeat(32),
+        history_from_ms: 0,
+        snapshot,
+        devices: vec![(eui(1), id(6))],
+    };
+    hub.core()
+        .enrol(&EnrolCommit {
+            answer,
+            receiver_url: "https://receiver.example".into(),
+            receiver_key: [1; 32],
+            credential_digest: [2; 32],
+            unit_map: Vec::new(),
+        })
+        .unwrap();
+    assert_eq!(hub.row("SELECT count(DISTINCT hex(organization_id)) FROM event_logs"), "1");
+    hub.hear(climate(1, 2, 900));
+    hub.check_audit();
+
+    // The time becomes known, and every row takes its own.
+    hub.clock.set_wall(UnixMs(NOW));
+    hub.clock.set_ntp(NtpState::Synchronized { error_ms: 20 });
+    hub.pass(10 * SECOND);
+    hub.check_audit();
+    hub.reboot(MINUTE);
+    hub.check_audit();
+}

@@ -34,6 +34,8 @@ pub enum Request {
     },
     /// What the last power cuts did.
     PowerReport,
+    /// Try the channels to people, and say what happened.
+    NotifyTest(NotifyTest),
     /// Enrol with a receiver; `code` is read by the command line from a prompt, standard input or a file.
     Enroll(Enroll),
 }
@@ -57,6 +59,7 @@ impl Request {
             | Request::AlertsResolve(_)
             | Request::ContactsAdd(_)
             | Request::ContactsRemove { .. }
+            | Request::NotifyTest(_)
             | Request::Enroll(_) => true,
         }
     }
@@ -143,6 +146,14 @@ pub struct ContactsAdd {
     /// 0 is called first.
     #[serde(default)]
     pub priority: i32,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct NotifyTest {
+    /// A channel's kind (`sms`) or configured name; None: every channel.
+    pub channel: Option<String>,
+    /// A number or address; None: the first contact that has one.
+    pub to: Option<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]

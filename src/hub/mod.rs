@@ -1,5 +1,6 @@
 //! Wiring: the core, its sources, the control socket and the uplink, from start to a clean stop.
 
+mod people;
 mod port;
 mod power;
 
@@ -26,6 +27,8 @@ use crate::source::mqtt::Mqtt;
 use crate::source::serial::Serial;
 use crate::source::{self, Acks, EVENTS_QUEUED_MAX, Source, SourceContext};
 use crate::uplink::{self, Shown, Signals};
+
+use self::people::{Channels, Needs};
 
 /// From SIGTERM to the end: drain, last commit, last upload attempt, checkpoint.
 const STOP_MAX: Duration = Duration::from_secs(20);
@@ -55,6 +58,9 @@ pub async fn run(config: Config, parts: Parts) -> Result<()> {
     let (signals, shown) = (Arc::new(Signals::default()), Shown::default());
     let woken = signals.clone();
     core.on_urgent(Box::new(move || woken.wake_state()));
+    let wake = Arc::new(watch::Sender::new(0));
+    let waking = wake.clone();
+    core.on_calls(Box::new(move || waking.send_modify(|count| *count += 1)));
     let (frames_in, frames_out) = mpsc::channel(EVENTS_QUEUED_MAX);
     let (jobs_in, jobs_out) = mpsc::channel(JOBS_QUEUED_MAX);
     let handle = CoreHandle::new(jobs_in);
@@ -79,16 +85,27 @@ pub async fn run(config: Config, parts: Parts) -> Result<()> {
         .spawn(move || drive(core, frames_out, jobs_out, acks, core_stops))
         .context("start the core thread")?;
 
+    let needs = Needs {
+        core: &handle,
+        wake,
+        certificates: &certificates,
+        counters: &counters,
+        shutdown: &shutdown,
+        joint: random_u64() as u8,
+    };
+    let channels = Channels::start(&config.notify, &needs, &mut tasks);
+    drop(needs);
     power::spawn(&config.power, &mut tasks, &handle, &clock, &shutdown);
     let kept = usize::from(control.is_some());
     if let Some(listener) = control {
         let enroller = Enroller::new(&config, handle.clone(), certificates.clone(), signals.clone());
-        let (handle, shown) = (handle.clone(), shown.clone());
+        let (handle, shown, channels) = (handle.clone(), shown.clone(), channels.clone());
         let uid = own_uid()?;
         tasks.spawn(async move {
             socket::serve(listener, uid, move |request| {
                 let (handle, enroller, shown) = (handle.clone(), enroller.clone(), shown.clone());
-                async move { answer(&handle, &enroller, &shown, request).await }
+                let channels = channels.clone();
+                async move { answer(&handle, &enroller, &channels, &shown, request).await }
             })
             .await?;
             Ok("control")
@@ -202,14 +219,22 @@ fn spawn_sources(
     }
 }
 
-async fn answer(handle: &CoreHandle, enroller: &Enroller, shown: &Shown, request: Request) -> Result<Value> {
+async fn answer(
+    handle: &CoreHandle,
+    enroller: &Enroller,
+    channels: &Channels,
+    shown: &Shown,
+    request: Request,
+) -> Result<Value> {
     match request {
         Request::Enroll(request) => enroller.enrol(request).await,
+        Request::NotifyTest(request) => channels.test(handle, &request).await,
         request => {
             let is_status = matches!(request, Request::Status);
             let mut value = handle.call(move |core| core.request(&request)).await??;
             if is_status {
                 value["sync"]["uplink"] = serde_json::to_value(shown.status())?;
+                value["people"]["modem"] = channels.modem();
             }
             Ok(value)
         }

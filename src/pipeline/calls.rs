@@ -1,6 +1,6 @@
 //! From a decision that people must be called to deliveries, and from what a channel says became of them to rows.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
@@ -350,6 +350,34 @@ impl Core {
             let outcome = Outcome { id, status, external_id, error, tries, stamp };
             self.group.push(Write::Settled(Box::new(outcome)));
         }
+    }
+
+    /// A message with which a person tries a channel. `name`: the channel's.
+    pub fn trial_message(&mut self, channel: Channel, name: &str, to: Option<&str>) -> Result<Message> {
+        let recipient = match (channel.is_central(), to) {
+            (true, Some(to)) => to.to_owned(),
+            (true, None) => {
+                let all = self.recipients(3);
+                let first = all.into_iter().find(|(own, _)| *own == channel).map(|(_, recipient)| recipient);
+                first.context("no contact has a number or address for it: name one with --to")?
+            }
+            (false, _) => name.to_owned(),
+        };
+        let stamp = self.stamp_now();
+        let (wall, _) = self.wall_of(stamp);
+        let time = text::clock_time(wall.0, &Clock { zone: self.zone(), now_ms: wall.0 });
+        let id = time_ordered_id(wall.0, self.random_bytes());
+        let site = &self.registry.site;
+        Ok(Message {
+            id,
+            kind: Kind::Test,
+            severity: Severity::Info,
+            recipient,
+            subject: "FrostGuard test".into(),
+            text: format!("{site}: FrostGuard test at {time}. Alarms reach you here."),
+            alerts: Vec::new(),
+            made_ms: self.wall_now(stamp.mono).map(|wall| wall.0),
+        })
     }
 
     fn message_of(&mut self, items: &[Item]) -> Message {

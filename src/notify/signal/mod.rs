@@ -24,7 +24,7 @@ pub use button::Button;
 pub use line::{FAKE_PREFIX, is_fake_allowed};
 
 use super::{Board, Channel, Failure, Kind, Message, Notifier, Receipt};
-use crate::config::{SignalRole, SignalSection};
+use crate::config::SignalSection;
 use player::{Order, Player, drive};
 
 /// The dispatcher waits for each answer; the second place is for a test beside it.

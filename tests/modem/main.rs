@@ -286,6 +286,8 @@ async fn text_mode_sends_numbered_messages() {
         kitchen.sent(&"c".repeat(200)).await;
         assert_eq!(kitchen.report().await.external_id, "18,19");
         let (first, second) = (format!("(1/2) {}", "c".repeat(154)), format!("(2/2) {}", "c".repeat(46)));
+        let status = kitchen.status("the operator", |status| status.operator.is_some()).await;
+        assert_eq!(status.operator.as_deref(), Some("Testnetz"));
         if offers_hexadecimal {
             kitchen.sent("Морозильник").await;
             kitchen.check(&["Freezer 2\n-11.5 C", &first, &second, "Морозильник"]);
@@ -334,5 +336,45 @@ async fn a_prompt_that_a_dead_hub_left_open_is_cancelled() {
     kitchen.sent("after all").await;
     kitchen.check(&["after all"]);
     assert_eq!(kitchen.modem.cancelled(), 1);
+    kitchen.stop().await;
+}
+
+/// `SEED=7 cargo test --test modem unlucky` plays the same misfortunes again.
+#[tokio::test]
+async fn every_message_arrives_through_an_unlucky_modem() {
+    let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    println!("SEED={seed}");
+    let mut state = seed;
+    // Steele and Vigna's constants of a 64-bit linear congruential generator; the high bits are the good ones.
+    let mut next = move |below: u64| {
+        state = state.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(1);
+        (state >> 33) % below
+    };
+    let mut kitchen = Kitchen::start(Behaviour { report: Some(0), ..Behaviour::default() }, "");
+    let mut want = Vec::new();
+    for number in 0..15 {
+        let misfortune = next(7);
+        let is_noisy = next(3) == 0;
+        kitchen.modem.behave(move |modem| {
+            modem.is_noisy = is_noisy;
+            match misfortune {
+                0 => modem.drop_at = Some(Moment::Prompt),
+                1 => modem.drop_at = Some(Moment::Body),
+                2 => modem.drop_at = Some(Moment::Answer),
+                3 => modem.refusals = [38].into(),
+                4 => modem.refusals = [0, 500].into(),
+                5 => modem.refusals = [314, 0, 331].into(),
+                _ => {}
+            }
+        });
+        let words = ["Freezer ", "Kühlhaus € ", "Морозильник "][next(3) as usize];
+        let text = format!("{number}: {}", words.repeat(1 + next(20) as usize).trim_end());
+        kitchen.sent_at_last(&text).await;
+        want.push(text);
+    }
+    let mut got: Vec<String> = kitchen.modem.messages().into_iter().map(|message| message.text).collect();
+    // What the network took unheard came twice.
+    got.dedup();
+    assert_eq!((got, kitchen.modem.complaints()), (want, Vec::new()), "SEED={seed}");
     kitchen.stop().await;
 }

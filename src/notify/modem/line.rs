@@ -142,6 +142,8 @@ impl Line {
     /// Does what can be done without waiting for the modem; an error: it is lost.
     async fn work(&mut self, port: &mut SerialStream) -> Result<(), String> {
         loop {
+            // Before anything is judged lost: what is half said may be cancelled by it.
+            self.write(port).await.map_err(|error| format!("{error:#}"))?;
             self.events()?;
             self.begin();
             self.write(port).await.map_err(|error| format!("{error:#}"))?;

@@ -44,8 +44,9 @@ pub struct Modem {
 }
 
 impl Modem {
-    /// `reports` is told what became of messages; it may be slow, but what exceeds a bound is dropped and counted. `joint` is
-    /// random.
+    /// `reports` is told what became of messages; it may be slow, but what exceeds a bound is dropped and counted. A report
+    /// leaves after its receipt, and names the newest message with that `external_id`: references come round after 256
+    /// messages. `joint` is random; long messages of a restarted hub are told apart by it.
     pub fn new(
         config: ModemSection,
         reports: mpsc::Sender<Report>,

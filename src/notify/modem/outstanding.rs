@@ -147,7 +147,7 @@ mod tests {
     fn it_is_bounded() {
         let mut outstanding = Outstanding::default();
         for n in 0..2_000_u32 {
-            let to = Number::parse(&format!("+4915{:08}", n)).unwrap();
+            let to = Number::parse(&format!("+4915{n:08}")).unwrap();
             outstanding.add(to, n.to_string(), &[n as u8], MonoMs(0));
         }
         assert_eq!(outstanding.0.len(), MESSAGES_MAX);

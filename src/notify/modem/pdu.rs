@@ -202,9 +202,10 @@ impl StatusReport {
         if first & TYPE_MASK != STATUS_REPORT {
             return Err(ReportError::OtherType);
         }
-        // With AT+CSCS="UCS2" addresses too are written as four hexadecimal digits a character.
         let address = fields.get(2).map(String::as_str).unwrap_or_default();
-        let address = from_ucs2(address).unwrap_or_else(|| address.to_owned());
+        // Plain digits are not taken for hexadecimal ones: four digits of a number are no digit.
+        let is_number = |text: &String| text.chars().all(|one| one == '+' || one.is_ascii_digit());
+        let address = from_ucs2(address).filter(is_number).unwrap_or_else(|| address.to_owned());
         let recipient: String = address.chars().filter(char::is_ascii_digit).collect();
         let is_international = address.starts_with('+') || octet(3) == Some(INTERNATIONAL);
         Ok(Self { reference, recipient, is_international, status: Status::of(status) })
@@ -266,13 +267,11 @@ pub fn fields(text: &str) -> Vec<String> {
     fields.iter().map(|field| field.trim().to_owned()).collect()
 }
 
-/// A number as text with `AT+CSCS="UCS2"`; None: it is not written so.
+/// A text as it is written with `AT+CSCS="UCS2"`: four hexadecimal digits a UTF-16 unit. None: it is not written so.
 pub fn from_ucs2(text: &str) -> Option<String> {
     let octets = unhex(text).filter(|octets| octets.len().is_multiple_of(2))?;
     let units: Vec<u16> = octets.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
-    // A number in plain digits is not taken for it: four digits of one are no digit.
-    let is_number = |text: &String| text.chars().all(|one| one == '+' || one.is_ascii_digit());
-    String::from_utf16(&units).ok().filter(is_number)
+    String::from_utf16(&units).ok()
 }
 
 fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], ReportError> {

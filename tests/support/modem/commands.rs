@@ -47,8 +47,10 @@ impl Device {
                 End::Ok
             }
             ("+COPS?", None) => {
-                let is_registered = self.is_registered();
-                self.line(if is_registered { "+COPS: 0,0,\"Testnetz\",7" } else { "+COPS: 0" });
+                let name = self.in_charset("Testnetz");
+                let answer =
+                    if self.is_registered() { format!("+COPS: 0,0,\"{name}\",7") } else { "+COPS: 0".into() };
+                self.line(&answer);
                 End::Ok
             }
             _ => self.message_command(name, value),
@@ -151,6 +153,15 @@ impl Device {
         let state = if self.told.is_unlocked { state } else { 0 };
         self.line(&format!("{name}: 0,{state}"));
         End::Ok
+    }
+
+    /// Texts are written as `+CSCS` says.
+    fn in_charset(&self, text: &str) -> String {
+        if self.told.is_hexadecimal {
+            text.encode_utf16().map(|unit| format!("{unit:04X}")).collect::<Vec<_>>().concat()
+        } else {
+            text.to_owned()
+        }
     }
 
     pub(super) fn is_registered(&self) -> bool {
@@ -266,8 +277,9 @@ impl Device {
 
     pub(super) fn report(&mut self, reference: u8, recipient: &str, status: u8) {
         let pdu = sms::status_report(reference, recipient, status);
+        let written = self.in_charset(recipient);
         let text = format!(
-            "6,{reference},\"{recipient}\",145,\"25/11/25,09:00:00+04\",\"25/11/25,09:00:00+04\",{status}"
+            "6,{reference},\"{written}\",145,\"25/11/25,09:00:00+04\",\"25/11/25,09:00:00+04\",{status}"
         );
         let is_text = self.told.is_text == Some(true);
         match self.told.reports {

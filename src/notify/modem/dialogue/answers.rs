@@ -56,7 +56,11 @@ impl Dialogue {
             Command::Circuit => self.set_registration(Some(text), Which::Circuit),
             Command::Lte => self.set_registration(Some(text), Which::Lte),
             Command::Signal => self.status.signal_dbm = network::signal_dbm(text),
-            Command::Operator => self.status.operator = network::operator(text),
+            Command::Operator => {
+                let name = network::operator(text);
+                let written = name.as_deref().filter(|_| self.is_hexadecimal).and_then(pdu::from_ucs2);
+                self.status.operator = written.or(name);
+            }
             Command::Submit(_) => {
                 let reference = pdu::fields(text).first().and_then(|field| field.parse().ok());
                 self.events.push_back(Event::Accepted(reference));

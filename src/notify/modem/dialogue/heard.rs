@@ -1,9 +1,10 @@
 //! Lines as they come: answers, what nobody asked for, and what came too late.
 
-use super::command::Command;
-use super::{Dialogue, Event, Odd};
+use super::command::{Command, ESCAPE, QUIET_MS_MAX};
+use super::{Dialogue, Event, Exchange, Odd, Step};
 use crate::config::ModemMode;
 use crate::domain::MonoMs;
+use crate::notify::modem::lines::Piece;
 use crate::notify::modem::network::Registration;
 use crate::notify::modem::pdu::{self, StatusReport};
 use crate::notify::modem::refusal::Final;
@@ -14,7 +15,47 @@ pub(super) const STORED_MAX: usize = 16;
 const INFO_LINES_MAX: usize = 4;
 
 impl Dialogue {
-    pub(super) fn take_line(&mut self, line: String, now: MonoMs) {
+    /// Takes what came over the line.
+    pub fn feed(&mut self, bytes: &[u8], now: MonoMs) {
+        if let Some(exchange) = &mut self.current
+            && exchange.command == Command::Quiet
+        {
+            let end = exchange.begun.0 + QUIET_MS_MAX;
+            exchange.until = MonoMs(end.min(now.0 + exchange.command.ms_max()));
+        }
+        self.lines.push(bytes);
+        loop {
+            let current = self.current.as_ref().map(|exchange| &exchange.command);
+            match self.lines.next(matches!(current, Some(Command::Announce(_) | Command::Quiet))) {
+                Some(Piece::Line(line)) => self.take_line(line, now),
+                Some(Piece::Prompt) => self.prompted(),
+                None => break,
+            }
+            // At once, so that the next line finds its command.
+            self.advance(now);
+        }
+        let cut = self.lines.take_cut();
+        if cut > 0 {
+            self.events.push_back(Event::Odd(Odd::LongLine(cut)));
+        }
+        // A modem that babbles keeps nothing waiting for ever.
+        self.tick(now);
+    }
+
+    fn prompted(&mut self) {
+        match self.current.take() {
+            Some(Exchange { command: Command::Announce(body), .. }) => {
+                self.queue.push_front(Step::Say(Command::Submit(body)));
+            }
+            // A late one, to be cancelled, too.
+            other => {
+                self.out.extend(ESCAPE.to_string().into_bytes());
+                self.current = other;
+            }
+        }
+    }
+
+    fn take_line(&mut self, line: String, now: MonoMs) {
         if std::mem::take(&mut self.is_report_next) && self.take_report(&line) {
             return;
         }

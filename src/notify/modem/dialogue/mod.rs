@@ -15,9 +15,9 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 
-use self::command::{Body, Command, ESCAPE, QUIET_MS_MAX, ReportRoute};
+use self::command::{Body, Command, ESCAPE, ReportRoute};
 use self::pin::Pins;
-use super::lines::{Lines, Piece};
+use super::lines::Lines;
 use super::network::Registration;
 use super::pdu::{self, StatusReport};
 use crate::config::{ModemMode, Secret};
@@ -260,46 +260,6 @@ impl Dialogue {
     pub fn cancel(&mut self) {
         if self.current.as_ref().is_some_and(|exchange| matches!(exchange.command, Command::Announce(_))) {
             self.out.extend(ESCAPE.to_string().into_bytes());
-        }
-    }
-
-    /// Takes what came over the line.
-    pub fn feed(&mut self, bytes: &[u8], now: MonoMs) {
-        if let Some(exchange) = &mut self.current
-            && exchange.command == Command::Quiet
-        {
-            let end = exchange.begun.0 + QUIET_MS_MAX;
-            exchange.until = MonoMs(end.min(now.0 + exchange.command.ms_max()));
-        }
-        self.lines.push(bytes);
-        loop {
-            let current = self.current.as_ref().map(|exchange| &exchange.command);
-            match self.lines.next(matches!(current, Some(Command::Announce(_) | Command::Quiet))) {
-                Some(Piece::Line(line)) => self.take_line(line, now),
-                Some(Piece::Prompt) => self.prompted(),
-                None => break,
-            }
-            // At once, so that the next line finds its command.
-            self.advance(now);
-        }
-        let cut = self.lines.take_cut();
-        if cut > 0 {
-            self.events.push_back(Event::Odd(Odd::LongLine(cut)));
-        }
-        // A modem that babbles keeps nothing waiting for ever.
-        self.tick(now);
-    }
-
-    fn prompted(&mut self) {
-        match self.current.take() {
-            Some(Exchange { command: Command::Announce(body), .. }) => {
-                self.queue.push_front(Step::Say(Command::Submit(body)));
-            }
-            // A late one, to be cancelled, too.
-            other => {
-                self.out.extend(ESCAPE.to_string().into_bytes());
-                self.current = other;
-            }
         }
     }
 

@@ -10,7 +10,6 @@ use crate::notify::Failure;
 const TRIES_FULL: u8 = 3;
 /// One try is left to a person with a phone.
 const TRIES_MIN: u8 = 2;
-
 /// PINs that are remembered as refused: after three the SIM is locked, and a person has to free it before any other.
 const REFUSED_MAX: usize = 8;
 
@@ -97,6 +96,10 @@ impl Pins {
     }
 
     pub fn said(&mut self, pin: Secret) {
+        // Of another PIN nobody knows whether it was right: as good as refused.
+        if self.said.as_ref().is_some_and(|said| said.pin != pin && said.fate == Fate::Open) {
+            self.refused();
+        }
         self.said = Some(Said { pin, fate: Fate::Open });
     }
 
@@ -132,7 +135,8 @@ impl Pins {
 
 pub fn refused() -> Failure {
     Failure::Never(
-        "the SIM refused the PIN; it was tried once so that the card is not locked; correct the PIN's file"
+        "the SIM refused the PIN; it was tried once so that the card is not locked; correct the PIN's file, or restart \
+         the hub if it is another SIM now"
             .to_owned(),
     )
 }

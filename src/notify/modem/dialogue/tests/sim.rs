@@ -134,3 +134,21 @@ fn answers_that_come_late_are_not_taken_for_the_pins() {
     play.check(&script(&[&START[..8], &["< +CPIN: SIM PIN", "< OK"]]));
     play.check_problem("tried once");
 }
+
+#[test]
+fn a_pin_whose_answer_was_lost_is_not_forgotten_over_another() {
+    let asked = ["< +CPIN: SIM PIN", "< OK", "> AT+CPINR=\"SIM PIN\"", "< ERROR"];
+    let reset = ["> ATZ", "< OK"];
+    let mut play = Play::new(ModemMode::Pdu).pin("1111");
+    play.look();
+    play.check(&script(&[&START[..8], &asked, &["> AT+CPIN=\"1111\"", "+20000", "= Lost"]]));
+    play.dialogue.opened();
+    let mut play = play.pin("2222");
+    play.look();
+    let refused = ["> AT+CPIN=\"2222\"", "< +CME ERROR: 16"];
+    play.check(&script(&[&START[..2], &reset, &START[2..8], &asked, &refused]));
+    let mut play = play.pin("1111");
+    play.look();
+    play.check(&script(&[&START[..2], &reset, &START[2..8], &["< +CPIN: SIM PIN", "< OK"]]));
+    play.check_problem("tried once");
+}

@@ -7,6 +7,7 @@ pub mod config;
 pub mod decode;
 pub mod enroll;
 pub mod lists;
+pub mod notify;
 pub mod out;
 pub mod people;
 pub mod power;
@@ -53,6 +54,9 @@ enum Command {
     Alerts(ask::AlertsCommand),
     /// Write down a temperature that was measured by hand.
     Log(people::LogArgs),
+    /// How people are told.
+    #[command(subcommand)]
+    Notify(notify::Command),
     /// Who is called.
     #[command(subcommand)]
     Contacts(people::ContactsCommand),
@@ -107,6 +111,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Devices(command) => ask::devices(path.as_deref(), command),
         Command::Alerts(command) => ask::alerts(path.as_deref(), command),
         Command::Log(args) => people::log(path.as_deref(), args),
+        Command::Notify(command) => notify::run(path.as_deref(), command),
         Command::Contacts(command) => people::contacts(path.as_deref(), command),
         Command::Power(command) => power::run(path.as_deref(), &command),
         Command::Audit(command) => audit::run(path.as_deref(), &command),

@@ -56,6 +56,7 @@ pub fn status(core: &mut Core) -> Result<Value> {
             "refused_rows": figures.refused,
             "waiting_for_clock": figures.unplaced,
         },
+        "people": core.people_status()?,
         "power": core.power_status(),
         "sources": sources,
         "counters": core.counters.snapshot(),

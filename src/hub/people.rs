@@ -75,7 +75,11 @@ async fn drive<N: Notifier>(
             let is_first_failure = shown.is_ok();
             shown = within(notifier.show(&board)).await;
             if let (Err(failure), true) = (&shown, is_first_failure) {
-                tracing::error!("failed to show the alerts by {} {}: {failure}", channel.as_str(), notifier.name());
+                tracing::error!(
+                    "failed to show the alerts by {} {}: {failure}",
+                    channel.as_str(),
+                    notifier.name()
+                );
             }
         }
         let name = recipient.clone();
@@ -107,7 +111,10 @@ async fn drive<N: Notifier>(
             }
             Dispatch::Wait(ms) => ms,
         };
-        let wait = context.core.call(move |core| core.real_duration(Duration::from_millis(wait_ms.max(1) as u64))).await?;
+        let wait = context
+            .core
+            .call(move |core| core.real_duration(Duration::from_millis(wait_ms.max(1) as u64)))
+            .await?;
         let wait = if shown.is_err() { wait.min(SHOW_AGAIN) } else { wait };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
@@ -207,7 +214,11 @@ pub struct Needs<'a> {
 
 impl Channels {
     /// Starts a task for each configured channel, and those that serve them all.
-    pub fn start(config: &NotifySection, needs: &Needs<'_>, tasks: &mut JoinSet<Result<&'static str>>) -> Self {
+    pub fn start(
+        config: &NotifySection,
+        needs: &Needs<'_>,
+        tasks: &mut JoinSet<Result<&'static str>>,
+    ) -> Self {
         let mut channels = Self::default();
         let has_any = config.modem.is_some()
             || config.smtp.is_some()
@@ -246,11 +257,17 @@ impl Channels {
             keep(channels.open(Webhook::new(section.clone(), (*certificates).clone()), &context), "webhook");
         }
         for section in &config.mqtt {
-            keep(channels.open(Mqtt::start(section.clone(), (*certificates).clone()), &context), "notify mqtt");
+            keep(
+                channels.open(Mqtt::start(section.clone(), (*certificates).clone()), &context),
+                "notify mqtt",
+            );
         }
         if let Some(section) = &config.button {
             let button = Button::start(section.clone());
-            keep(Box::pin(take_presses((*core).clone(), button, wake.clone(), (*shutdown).clone())), "button");
+            keep(
+                Box::pin(take_presses((*core).clone(), button, wake.clone(), (*shutdown).clone())),
+                "button",
+            );
         }
         channels
     }
@@ -307,7 +324,9 @@ impl ChannelHandle {
                 let (answer, answered) = oneshot::channel();
                 let sent = self.trials.send(Trial { message, answer }).await;
                 let result = match sent {
-                    Ok(()) => answered.await.unwrap_or_else(|_| Err(Failure::Later("the hub is stopping".into()))),
+                    Ok(()) => {
+                        answered.await.unwrap_or_else(|_| Err(Failure::Later("the hub is stopping".into())))
+                    }
                     Err(_) => Err(Failure::Later("the hub is stopping".into())),
                 };
                 (recipient, result)

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use jiff::tz::TimeZone;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::audit::Entity;
@@ -317,6 +318,8 @@ impl Core {
 
     /// The other side's later word.
     pub fn report_delivery(&mut self, report: &Report) {
+        // The row may be in the open group still.
+        let _ = self.flush();
         let ids = match deliveries::by_external(self.store.connection(), report.channel, &report.external_id)
         {
             Ok(ids) => ids,
@@ -350,6 +353,24 @@ impl Core {
             let outcome = Outcome { id, status, external_id, error, tries, stamp };
             self.group.push(Write::Settled(Box::new(outcome)));
         }
+    }
+
+    /// For `status`.
+    pub(crate) fn people_status(&self) -> Result<Value> {
+        let (counts, failure) = deliveries::figures(self.store.connection())?;
+        let of = |status: &str| counts.iter().find(|(own, _)| own == status).map_or(0, |(_, count)| *count);
+        let channels = &self.settings.notify;
+        let mut names: Vec<&str> = channels.machines.iter().map(|(_, name)| name.as_str()).collect();
+        names.extend(channels.has_modem.then_some("sms"));
+        names.extend(channels.has_smtp.then_some("email"));
+        Ok(json!({
+            "channels": if names.is_empty() { "none: nobody is called".to_owned() } else { names.join(", ") },
+            "contacts": self.registry.contacts.len(),
+            "waiting": self.plan.len(),
+            "told": of("sent") + of("delivered"),
+            "failed": of("failed"),
+            "last_failure": failure.map(|(channel, recipient, error)| format!("{channel} to {recipient}: {error}")),
+        }))
     }
 
     /// A message with which a person tries a channel. `name`: the channel's.

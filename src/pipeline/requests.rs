@@ -45,7 +45,9 @@ impl Core {
             Request::ContactsRemove { contact } => self.remove_contact(contact),
             Request::PowerReport => self.power_reports(),
             Request::NotifyTest(_) => {
-                bail!("channels are tried by the running hub: start it first (`systemctl start frostguard-hub`)")
+                bail!(
+                    "channels are tried by the running hub: start it first (`systemctl start frostguard-hub`)"
+                )
             }
             Request::Enroll(_) => bail!("enrolment is answered by the uplink, not by the core"),
         }

@@ -178,10 +178,14 @@ pub fn called(conn: &Connection, alert: Uuid) -> Result<Vec<(Channel, String)>> 
     Ok(out)
 }
 
-/// The delivery that the other side's later word is about: the newest under that name which is not settled.
+/// The deliveries that the other side's later word is about: those of the newest message under that name (references of
+/// an SMS come round after 256).
 pub fn by_external(conn: &Connection, channel: Channel, external_id: &str) -> Result<Vec<Uuid>> {
     let mut statement = conn.prepare_cached(
-        "SELECT id FROM hub_deliveries WHERE channel = ?1 AND external_id = ?2 AND status = 'sent'",
+        "SELECT id FROM hub_deliveries WHERE channel = ?1 AND external_id = ?2 AND status = 'sent'
+            AND (done_segment, done_mono_ms) = (
+                SELECT done_segment, done_mono_ms FROM hub_deliveries WHERE channel = ?1 AND external_id = ?2
+                    AND status = 'sent' ORDER BY done_segment DESC, done_mono_ms DESC LIMIT 1)",
     )?;
     let rows = statement.query_map(params![channel.as_str(), external_id], |row| uuid_at(row, 0))?;
     rows.collect::<rusqlite::Result<_>>().context("find a delivery by its reference")

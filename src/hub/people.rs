@@ -169,7 +169,7 @@ async fn take_reports(
 ) -> Result<()> {
     loop {
         tokio::select! {
-            Some(report) = reports.recv() => core.call(move |core| core.report_delivery(&report)).await?,
+            Some(report) = reports.recv() => core.call(move |core| core.report_delivery(report)).await?,
             () = source::stopped(&mut shutdown) => return Ok(()),
         }
     }

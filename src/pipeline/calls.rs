@@ -22,6 +22,8 @@ use super::group::Write;
 
 /// Deliveries looked at after a restart, so that cool-downs and the hourly limit go on: more than an hour's.
 const RECENT_MAX: u32 = 500;
+/// Reports whose message is not known (yet): of one that was sent before a restart, or whose sender answers next.
+const EARLY_REPORTS_MAX: usize = 32;
 /// A sender looks again at the latest after this, whatever it was told.
 const LOOK_MS: i64 = 60_000;
 /// E.164: at most 15 digits, none of them first a 0.
@@ -280,6 +282,12 @@ impl Core {
                 let status = if receipt.is_delivered { Status::Delivered } else { Status::Sent };
                 self.counters.add("notify.sent", "", 1);
                 self.note_outcomes(ids, status, receipt.external_id.clone(), None, 0);
+                let is_about = |report: &Report| Some(&report.external_id) == receipt.external_id.as_ref();
+                if let Some(at) = self.early_reports.iter().position(is_about) {
+                    if let Some(report) = self.early_reports.remove(at) {
+                        self.report_delivery(report);
+                    }
+                }
             }
             Err(failure) => {
                 let is_final = matches!(failure, Failure::Never(_));
@@ -316,8 +324,8 @@ impl Core {
         self.plan.take_back(channel, recipient);
     }
 
-    /// The other side's later word.
-    pub fn report_delivery(&mut self, report: &Report) {
+    /// The other side's later word. It may come before the channel's own: then it waits for it.
+    pub fn report_delivery(&mut self, report: Report) {
         // The row may be in the open group still.
         let _ = self.flush();
         let ids = match deliveries::by_external(self.store.connection(), report.channel, &report.external_id)
@@ -328,12 +336,19 @@ impl Core {
                 return;
             }
         };
-        match &report.problem {
+        if ids.is_empty() {
+            if self.early_reports.len() == EARLY_REPORTS_MAX {
+                self.early_reports.pop_front();
+            }
+            self.early_reports.push_back(report);
+            return;
+        }
+        match report.problem {
             None => self.note_outcomes(&ids, Status::Delivered, None, None, 0),
             Some(problem) => {
                 tracing::error!("a message did not arrive: {problem}");
                 self.counters.add("notify.not_delivered", "", 1);
-                self.note_outcomes(&ids, Status::Failed, None, Some(problem.clone()), 0);
+                self.note_outcomes(&ids, Status::Failed, None, Some(problem), 0);
             }
         }
     }

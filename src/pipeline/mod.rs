@@ -30,7 +30,7 @@ mod start;
 pub mod sync;
 mod time;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -40,6 +40,7 @@ use crate::clock::{CertificateTime, Clock};
 use crate::counters::Counters;
 use crate::domain::{DeviceNo, MonoMs, Seq, Stamp, UnitNo};
 use crate::frame::{AckToken, SourceEvent};
+use crate::notify::Report;
 use crate::notify::plan::Plan;
 use crate::rules::{self, At, Decision, Event, Tick, What};
 use crate::store::Store;
@@ -98,6 +99,7 @@ pub struct Core {
     /// Calls to people that are due.
     plan: Plan,
     standing: Standings,
+    early_reports: VecDeque<Report>,
     /// Alerts whose noise a person stopped at the button, with the calls made about them until then.
     silenced: BTreeMap<uuid::Uuid, u32>,
     /// Called when a sender may have something to do, or the board may have changed.

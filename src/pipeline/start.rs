@@ -1,6 +1,6 @@
 //! From a database to a running core: open, find the place, replay what was judged, go on where it ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -108,6 +108,7 @@ impl Core {
             on_urgent: None,
             plan: Plan::new(plan_limits),
             standing,
+            early_reports: VecDeque::new(),
             silenced: BTreeMap::new(),
             on_calls: None,
         };

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alarm;
 mod central;
 mod demo;
 mod people;

@@ -8,7 +8,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use serde_json::Value;
 
 use super::process::{Running, Scratch, Signal};
-use super::programs::hub_program;
+use super::programs::{demo_program, hub_program};
 use super::{LOOK_EVERY, deadline, now};
 
 pub struct Hub {
@@ -16,6 +16,9 @@ pub struct Hub {
     process: Option<Running>,
     scratch: Scratch,
     config: PathBuf,
+    /// What runs the hub: itself, or what puts it somewhere (`unshare`).
+    wrapper: Vec<String>,
+    program: PathBuf,
 }
 
 impl Hub {
@@ -29,7 +32,17 @@ impl Hub {
             socket.display()
         );
         let config = scratch.write("hub.toml", &text);
-        Self { process: None, scratch, config }
+        Self { process: None, scratch, config, wrapper: Vec::new(), program: hub_program() }
+    }
+
+    /// The build with stand-ins for hardware (a file for a GPIO line).
+    pub fn with_stand_ins(self) -> Self {
+        Self { program: demo_program(), ..self }
+    }
+
+    /// Runs it by another program.
+    pub fn within(self, wrapper: &[&str]) -> Self {
+        Self { wrapper: wrapper.iter().map(|word| (*word).to_owned()).collect(), ..self }
     }
 
     /// The folder with the database.
@@ -40,7 +53,14 @@ impl Hub {
     /// Starts it and waits until it answers.
     #[track_caller]
     pub fn start(&mut self) {
-        let mut command = self.program();
+        let mut command = match &self.wrapper[..] {
+            [] => self.program(),
+            [wrapper, arguments @ ..] => {
+                let mut command = Command::new(wrapper);
+                command.args(arguments).arg(&self.program).arg("--config").arg(&self.config);
+                command
+            }
+        };
         command.arg("run");
         let mut process = Running::start("frostguard-hub", &mut command, &self.scratch.join("log"));
         // Not by a command: where no hub answers it would take the database itself, and the hub would find it taken.
@@ -114,7 +134,7 @@ impl Hub {
     }
 
     fn program(&self) -> Command {
-        let mut command = Command::new(hub_program());
+        let mut command = Command::new(&self.program);
         command.arg("--config").arg(&self.config);
         command
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -56,11 +57,28 @@ impl Pty {
     /// on the old line since both ends are still held here.
     pub fn plug(&mut self) {
         self.unplug();
-        let (mut near, far) = TTYPort::pair().expect("open a pseudo-terminal");
+        let (mut near, far) = open_pair();
         near.set_timeout(WRITE_MAX).expect("set the timeout of the line");
         symlink(far.name().expect("a pseudo-terminal has a path"), &self.link).expect("link the line's path");
         self.plugged = Some(Plugged { near, _far: far });
     }
+}
+
+/// A pseudo-terminal that processes started meanwhile do not inherit: with a copy of it open there, pulling it out here
+/// would hang nobody up.
+pub fn open_pair() -> (TTYPort, TTYPort) {
+    let (near, far) = TTYPort::pair().expect("open a pseudo-terminal");
+    for port in [&near, &far] {
+        close_on_exec(port);
+    }
+    (near, far)
+}
+
+#[allow(unsafe_code)]
+fn close_on_exec(port: &TTYPort) {
+    // SAFETY: the descriptor is open as long as the port lives, and setting a flag touches no memory.
+    let set = unsafe { libc::fcntl(port.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) };
+    assert_eq!(set, 0, "an open descriptor takes the flag");
 }
 
 impl Drop for Pty {

@@ -106,13 +106,22 @@ fn an_alarm_becomes_one_delivery_for_each_recipient_and_channel() {
         ["sms|+385911234567|sent|0|0", "email|ana@kitchen.example|pending|0|1"],
         "a buzzer is not in the central enum"
     );
-    hub.core().report_delivery(&Report { channel: Channel::Sms, external_id: "0".into(), problem: None });
+    hub.core().report_delivery(Report { channel: Channel::Sms, external_id: "0".into(), problem: None });
     hub.commit();
     let row =
         hub.row("SELECT status, delivered_at >= sent_at FROM notification_deliveries WHERE channel = 'sms'");
     assert_eq!(row, "delivered|1");
     assert_eq!(hub.row("SELECT count(*) FROM hub_dirty WHERE table_name = 'notification_deliveries'"), "2");
     hub.check_audit();
+}
+
+#[test]
+fn a_report_that_is_faster_than_its_receipt_waits_for_it() {
+    let mut hub = Hub::with_people();
+    hub.alarm(1);
+    hub.core().report_delivery(Report { channel: Channel::Sms, external_id: "0".into(), problem: None });
+    assert_eq!(hub.send_all(Channel::Sms).len(), 1);
+    assert_eq!(hub.row("SELECT status FROM notification_deliveries WHERE channel = 'sms'"), "delivered");
 }
 
 #[test]

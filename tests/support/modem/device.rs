@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serialport::{SerialPort, TTYPort};
 
+use super::super::pty::open_pair;
 use super::super::sms::{self, Submitted};
 use super::{Behaviour, Moment, Wish};
 
@@ -141,7 +142,7 @@ impl Device {
 
     pub(super) fn plug(&mut self) {
         self.unplug();
-        let (mut near, far) = TTYPort::pair().expect("open a pseudo-terminal");
+        let (mut near, far) = open_pair();
         near.set_timeout(LISTEN).expect("set the timeout of the line");
         symlink(far.name().expect("a pseudo-terminal has a path"), &self.path).expect("link the line's path");
         self.port = Some((near, far));

@@ -74,6 +74,7 @@ fn measure(rounds: i64, schedule: Option<&Schedule>) -> (f64, u64) {
                 probe: Probe::EXTERNAL,
                 temperature: Temperature { hundredths, scale: Scale::C },
                 is_late: false,
+                measured_ms: None,
             };
             step(&mut state, &Event::Reading(reading), at, &mut out);
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::notify::Channel;
 
 #[derive(Clone, Debug)]
 enum Act {
@@ -51,6 +52,9 @@ struct Run {
 impl Run {
     fn new() -> Self {
         let mut hub = Hub::with_fridge();
+        hub.notify.machines = vec![(Channel::Webhook, "ops".into())];
+        hub.stop();
+        hub.start();
         hub.add_unit("Freezer", "freezer");
         hub.pair(2, "Freezer");
         hub.ask(json!({
@@ -122,6 +126,16 @@ impl Run {
     fn check(&self) {
         let twice = "SELECT unit_id, alert_type FROM alerts WHERE status != 'resolved' GROUP BY 1, 2 HAVING count(*) > 1";
         assert_eq!(self.hub.rows(twice), Vec::<String>::new(), "two open alerts");
+        // Everybody who must be called stands in a row of the same commit, over whatever happens.
+        let uncalled = "SELECT e.id FROM event_logs AS e WHERE e.event_type = 'alert_called' AND NOT EXISTS (
+            SELECT 1 FROM hub_deliveries AS d JOIN alerts AS a ON a.id = d.alert_id
+            WHERE d.kind = 'call' AND a.id = e.entity_id AND d.level = e.payload ->> '$.level')";
+        assert_eq!(self.hub.rows(uncalled), Vec::<String>::new(), "calls without a delivery");
+        let baseless = "SELECT a.id FROM alerts AS a JOIN units AS u ON u.id = a.unit_id
+            WHERE a.alert_type = 'alarm_active' AND a.threshold_violated IS NOT NULL AND NOT EXISTS (
+                SELECT 1 FROM sensor_readings AS r WHERE r.unit_id = a.unit_id
+                    AND (r.temperature > u.temp_max * 10 OR r.temperature < u.temp_min * 10))";
+        assert_eq!(self.hub.rows(baseless), Vec::<String>::new(), "alarms without a cause in the log");
         let stored: BTreeMap<u32, u32> = self
             .hub
             .rows("SELECT counter, count(*) FROM hub_frames WHERE outcome != 'duplicate' GROUP BY 1")

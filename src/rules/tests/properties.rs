@@ -264,6 +264,38 @@ proptest! {
         prop_assert_eq!(state.encode(), ticked.encode());
     }
 
+    /// A sensor's memory comes in any order, mixed with what it measures now.
+    #[test]
+    fn a_late_alarm_is_told_in_whatever_order_its_readings_come(
+        warm in 0usize..20, order in Just((0..24usize).collect::<Vec<_>>()).prop_shuffle(), gap_min in 5i64..20,
+    ) {
+        let (mut state, mut out) = (State::new(), Vec::new());
+        let mut config = parse_site("fridge 0.0..5.0 every=36000");
+        config.constants.manual_interval_min = 100_000;
+        step(&mut state, &Event::Configured(Box::new(config)), at(0, 0), &mut out);
+        step(&mut state, &Event::Placed { offset_ms: Some(0) }, at(0, 1), &mut out);
+        let now = 24 * 60 * MINUTE_MS;
+        let reading = |hundredths: i32, measured_ms: Option<i64>| Event::Reading(ReadingEvent {
+            unit: UNIT,
+            device: DeviceNo(1),
+            probe: Probe::EXTERNAL,
+            temperature: Temperature { hundredths, scale: Scale::C },
+            is_late: measured_ms.is_some(),
+            measured_ms,
+        });
+        for (seq, &index) in order.iter().enumerate() {
+            // Warm from the second reading on, good before and after.
+            let is_warm = (2..2 + warm).contains(&index);
+            let measured = Some(60 * MINUTE_MS + index as i64 * gap_min * MINUTE_MS);
+            let event = reading(if is_warm { 900 } else { 300 }, measured);
+            step(&mut state, &event, at(now, 2 + 2 * seq as u64), &mut out);
+            step(&mut state, &reading(310, None), at(now, 3 + 2 * seq as u64), &mut out);
+        }
+        let told = out.iter().filter(|decision| matches!(decision.what, What::Late { .. })).count();
+        let is_alarm = warm > 0 && (warm as i64 - 1) * gap_min >= 10;
+        prop_assert!(if is_alarm { told >= 1 } else { told == 0 }, "{} warm, {} told", warm, told);
+    }
+
     #[test]
     fn a_replay_decides_the_same(script in scripts()) {
         let (state, decisions) = play_plainly(&script);

@@ -39,6 +39,37 @@ fn the_most_specific_rule_applies_and_its_gaps_are_the_units() {
     check_limit("fridge -1.0..5.0 rule=contact/info", "5.0", "5.1", 10);
 }
 
+/// A rule for the hour from 2 to 3, which one night does not have and another has twice.
+#[test]
+fn a_schedule_follows_the_clocks_going_forward_and_back() {
+    let site = |day: u8| {
+        format!(
+            r#"fridge 0.0..5.0 every=99999 manual=100000 zone=Europe/Zagreb rule=unit/-/8.0/0/{{"days":[{day}],"startHour":2,"endHour":3}}"#
+        )
+    };
+    let own = "open alarm warning max 7.00; ok>excursion out_of_limits";
+    // 2026-03-29, a Sunday: from 01:59 CET it is 03:00 CEST.
+    check(
+        &site(0),
+        &format!(
+            "0 placed 2026-03-29T00:58:00Z
+             1 4.0
+             2 7.0 => {own}"
+        ),
+    );
+    // 2026-10-25: 02:30 comes twice, and the rule's limit of 8 degrees holds both times.
+    check(
+        &site(0),
+        &format!(
+            "0 placed 2026-10-25T00:00:00Z
+             30 7.0
+             90 7.0
+             119 7.0
+             120 7.0 => {own}"
+        ),
+    );
+}
+
 #[test]
 fn the_hysteresis_is_a_quarter_of_a_narrow_range() {
     let back = |site: &str, near: &str, good: &str| {

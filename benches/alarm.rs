@@ -37,7 +37,8 @@ fn main() {
     let mut waits: Vec<Duration> = (0..alarms).map(|_| kitchen.alarm()).collect();
     runtime.block_on(stop);
     waits.sort();
-    let at = |percent: usize| waits[(waits.len() * percent / 100).min(waits.len() - 1)].as_secs_f64() * 1_000.0;
+    let at =
+        |percent: usize| waits[(waits.len() * percent / 100).min(waits.len() - 1)].as_secs_f64() * 1_000.0;
     println!("frame in to buzzer called, 100 frames/s, {alarms} alarms");
     println!("| p50 | p99 | most | target |");
     println!("|---|---|---|---|");
@@ -130,7 +131,8 @@ impl Kitchen {
     fn say(&mut self, number: u32, celsius: f64) {
         self.counter += 1;
         let counter = self.counter;
-        writeln!(self.line, "{{\"id\":\"s{number}\",\"temperature_c\":{celsius},\"counter\":{counter}}}").unwrap();
+        writeln!(self.line, "{{\"id\":\"s{number}\",\"temperature_c\":{celsius},\"counter\":{counter}}}")
+            .unwrap();
         self.line.flush().unwrap();
     }
 

@@ -11,6 +11,7 @@ pub mod notify;
 pub mod out;
 pub mod people;
 pub mod power;
+pub mod replay;
 pub mod rules;
 pub mod run;
 pub mod sql;

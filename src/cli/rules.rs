@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use super::out;
@@ -22,6 +23,15 @@ pub enum Command {
 
 #[derive(clap::Args)]
 pub struct ReplayArgs {
+    /// The first day of the stored history to judge again, in the site's time zone.
+    #[arg(long, value_name = "DATE", conflicts_with = "csv")]
+    from: Option<Date>,
+    /// The last day; without it, until now.
+    #[arg(long, value_name = "DATE", requires = "from")]
+    to: Option<Date>,
+    /// Limits, delays and rules to try (`src/replay/overlay.rs` shows the form): a TOML file.
+    #[arg(long, value_name = "FILE", requires = "from")]
+    with: Option<PathBuf>,
     /// A recorded series of one unit: a header line, then time_iso,temperature_c and, if known, door (1/0/open/closed)
     /// and defrost (1/0). An empty temperature is no reading.
     #[arg(long, value_name = "FILE", requires_all = ["min", "max"])]
@@ -51,6 +61,10 @@ pub struct ReplayArgs {
 
 pub fn run(config: Option<&Path>, command: &Command) -> Result<()> {
     match command {
+        Command::Replay(ReplayArgs { from: Some(from), to, with, json, .. }) => {
+            let wanted = super::replay::Wanted { from: *from, to: *to, with: with.as_ref(), json: *json };
+            super::replay::run(config, &wanted)
+        }
         Command::Replay(args) => replay(config, args, &mut std::io::stdout().lock(), &mut std::io::stderr()),
     }
 }
@@ -62,7 +76,9 @@ fn replay(
     notes: &mut impl Write,
 ) -> Result<()> {
     let (Some(path), Some(temp_min), Some(temp_max)) = (&args.csv, args.min, args.max) else {
-        bail!("say what to replay: --csv FILE --min DEGREES --max DEGREES");
+        bail!(
+            "say what to replay: --from DATE [--to DATE] for the stored history, or --csv FILE --min DEGREES --max DEGREES"
+        );
     };
     if temp_max <= temp_min {
         bail!("--max must be above --min");

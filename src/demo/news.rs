@@ -19,7 +19,7 @@ impl News {
             let text = |key: &str| alert[key].as_str().unwrap_or_default().to_owned();
             let state = (text("severity"), !alert["resolved"].is_null());
             let before = self.seen.insert(text("id"), state.clone());
-            let what = format!("{}: {}", text("unit"), text("message"));
+            let what = text("message");
             match (before, &state) {
                 (Some(before), after) if before == *after => {}
                 (None, (_, true)) => lines.push(format!("came and went: {what}")),
@@ -40,16 +40,16 @@ mod tests {
     fn tells_each_change_once() {
         let alert = |severity: &str, resolved: Value| {
             vec![
-                json!({ "id": "1", "unit": "Fridge", "message": "too warm", "severity": severity, "resolved": resolved }),
+                json!({ "id": "1", "unit": "Fridge", "message": "Fridge is too warm", "severity": severity, "resolved": resolved }),
             ]
         };
         let mut news = News::default();
         for (alerts, want) in [
             (vec![], vec![]),
-            (alert("warning", Value::Null), vec!["warning: Fridge: too warm"]),
+            (alert("warning", Value::Null), vec!["warning: Fridge is too warm"]),
             (alert("warning", Value::Null), vec![]),
-            (alert("critical", Value::Null), vec!["critical: Fridge: too warm"]),
-            (alert("critical", json!("12:00")), vec!["resolved: Fridge: too warm"]),
+            (alert("critical", Value::Null), vec!["critical: Fridge is too warm"]),
+            (alert("critical", json!("12:00")), vec!["resolved: Fridge is too warm"]),
             (alert("critical", json!("12:00")), vec![]),
         ] {
             assert_eq!(news.lines(&alerts), want);

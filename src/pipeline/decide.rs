@@ -70,15 +70,15 @@ fn opened(name: &str, alert_type: AlertType, device: &str, reason: Reason) -> St
     match (alert_type, reason) {
         (AlertType::MonitoringInterrupted, _) => format!("{name} is not monitored: its sensor is silent"),
         (AlertType::MissedManualEntry, _) => {
-            format!("{name}: nobody has measured by hand, and no sensor is heard")
+            format!("{name} was not measured by hand in time, and no sensor of it is heard")
         }
-        (AlertType::LowBattery, _) => format!("{name}: the battery of {device} is low"),
+        (AlertType::LowBattery, _) => format!("The battery of {device} in {name} is low"),
         (AlertType::SensorFault, Reason::TwoSenders) => {
-            format!("{name}: two sensors use the address of {device}; give one of them another")
+            format!("Two sensors use the address of {device} in {name}: give one of them another")
         }
-        (AlertType::SensorFault, _) => format!("{name}: {device} is faulty; look at its probe and cable"),
-        (AlertType::DoorOpen, _) => format!("{name}: the door is open"),
-        (AlertType::CalibrationDue, _) => format!("{name}: the calibration of {device} runs out"),
+        (AlertType::SensorFault, _) => format!("{device} in {name} is faulty: look at its probe and cable"),
+        (AlertType::DoorOpen, _) => format!("The door of {name} is open"),
+        (AlertType::CalibrationDue, _) => format!("The calibration of {device} in {name} runs out"),
         (alert_type, _) => format!("{name}: {}", plain(alert_type)),
     }
 }

@@ -297,9 +297,8 @@ impl Show {
             };
             writeln!(
                 out,
-                "  {:<8} {}: {} (since {}, {end})",
+                "  {:<8} {} (since {}, {end})",
                 text("severity"),
-                text("unit"),
                 text("message"),
                 text("triggered")
             )?;

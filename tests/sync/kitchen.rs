@@ -29,11 +29,16 @@ pub struct Kitchen {
 impl Kitchen {
     /// Not started.
     pub fn new() -> Self {
+        Self::with("")
+    }
+
+    /// Not started; `settings`: more sections of the configuration.
+    pub fn with(settings: &str) -> Self {
         let scratch = Scratch::new("line");
         let line = Pty::new(scratch.join("radio"));
         let hub = Hub::new(&format!(
             "[clock]\nuse_rtc = false\n[store]\nwindow_ms = 100\n[uplink]\ninterval_s = 1\npoll_s = 10\n\
-             [[serial]]\nname = \"{LINE}\"\npath = '{}'\npreset = \"json\"\n",
+             [[serial]]\nname = \"{LINE}\"\npath = '{}'\npreset = \"json\"\n{settings}",
             line.path().display()
         ));
         Self { hub, line, _scratch: scratch }
@@ -42,7 +47,13 @@ impl Kitchen {
     /// With units and sensors, running.
     #[track_caller]
     pub fn furnished() -> Self {
-        let mut kitchen = Self::new();
+        Self::new().furnish()
+    }
+
+    /// Starts it, and adds units and sensors.
+    #[track_caller]
+    pub fn furnish(self) -> Self {
+        let mut kitchen = self;
         kitchen.start();
         for (sensor, (name, unit_type)) in UNITS.iter().enumerate() {
             kitchen.hub.command(&["units", "add", name, "--type", unit_type]);

@@ -5,6 +5,7 @@
 mod support;
 
 mod backlog;
+mod calls;
 mod central;
 mod copies;
 mod credentials;

@@ -17,8 +17,10 @@ const RETRY_MS_FIRST: i64 = 2_000;
 const HOUR_MS: i64 = 3_600_000;
 /// Deliveries in memory: every alert of a large kitchen, calling everybody at every level for a day.
 pub const ITEMS_MAX: usize = 20_000;
-/// Lines of one message; an SMS of four parts holds about as many.
-pub const MERGED_MAX: usize = 20;
+/// Alerts that one SMS tells of: more would not fit into its four parts, and what is cut off is not told.
+pub const MERGED_SMS_MAX: usize = 6;
+/// Of a mail: more than anybody reads.
+const MERGED_MAIL_MAX: usize = 50;
 /// A fifth of the hourly limit is kept for what is critical.
 const RESERVED_DIVISOR: usize = 5;
 
@@ -253,15 +255,6 @@ impl Plan {
         given_up
     }
 
-    /// A sender went away in the middle: what it had goes out again.
-    pub fn take_back(&mut self, channel: Channel, recipient: Option<&str>) {
-        for waiting in &mut self.waiting {
-            let is_its = waiting.item.channel == channel
-                && recipient.is_none_or(|wanted| wanted == waiting.item.recipient);
-            waiting.is_in_flight &= !is_its;
-        }
-    }
-
     fn take_off(&mut self, indices: &[usize]) -> Vec<Item> {
         indices
             .iter()
@@ -315,7 +308,7 @@ impl Plan {
             let item = &self.waiting[index].item;
             (std::cmp::Reverse(item.severity), item.due)
         });
-        ready.truncate(MERGED_MAX);
+        ready.truncate(if channel == Channel::Sms { MERGED_SMS_MAX } else { MERGED_MAIL_MAX });
         Look::Ready(ready)
     }
 

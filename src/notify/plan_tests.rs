@@ -193,9 +193,9 @@ fn nothing_goes_out_before_it_is_stored_unless_the_store_fails() {
     assert_eq!(plan.next(Channel::Sms, None, moment(0)), Next::Idle);
     let failing = Moment { is_storage_failed: true, ..moment(0) };
     assert!(matches!(plan.next(Channel::Sms, None, failing), Next::Send(_)));
-    plan.take_back(Channel::Sms, None);
+    assert!(plan.failed(&[Uuid::from_u128(1)], Tick(0), false).is_empty());
     plan.stored();
-    assert!(matches!(plan.next(Channel::Sms, None, moment(0)), Next::Send(_)));
+    assert!(matches!(plan.next(Channel::Sms, None, moment(1)), Next::Send(_)));
 }
 
 #[test]
@@ -228,11 +228,11 @@ fn the_gravest_goes_first_and_a_message_has_a_bounded_number_of_lines() {
     plan.add(Item { recipient: "+2".into(), due: Tick(5), ..critical(2) }, true);
     let Next::Send(items) = plan.next(Channel::Sms, None, moment(1)) else { panic!("something goes") };
     assert_eq!(items[0].id, Uuid::from_u128(2));
-    for id in 100..100 + 2 * MERGED_MAX as u128 {
+    for id in 100..100 + 2 * MERGED_SMS_MAX as u128 {
         plan.add(Item { recipient: "+3".into(), ..critical(id) }, true);
     }
     let Next::Send(items) = plan.next(Channel::Sms, Some("+3"), moment(1)) else { panic!("something goes") };
-    assert_eq!(items.len(), MERGED_MAX);
+    assert_eq!(items.len(), MERGED_SMS_MAX);
 }
 
 #[test]

@@ -319,11 +319,6 @@ impl Core {
         }
     }
 
-    /// A sender ended in the middle of a delivery.
-    pub fn take_back_dispatches(&mut self, channel: Channel, recipient: Option<&str>) {
-        self.plan.take_back(channel, recipient);
-    }
-
     /// The other side's later word. It may come before the channel's own: then it waits for it.
     pub fn report_delivery(&mut self, report: Report) {
         // The row may be in the open group still.

@@ -9,7 +9,7 @@ use crate::domain::{MonoMs, Seq, Stamp};
 use crate::store::checkpoints::{self, Body};
 use crate::store::frames::{FrameRow, Outcome};
 use crate::store::rows::mark_dirty;
-use crate::store::{StoreError, alerts, boots, epochs, frames, history, inputs, prune};
+use crate::store::{StoreError, alerts, boots, deliveries, epochs, frames, history, inputs, prune};
 
 use super::group::{EventDraft, Write};
 use super::saved::Saved;
@@ -115,6 +115,7 @@ impl Core {
         let wall = self.wall_of(stamp).0;
         frames::prune(&mut self.store, wall)?;
         self.store.write(|tx| inputs::prune(tx, inputs::ROWS_MAX))?;
+        self.store.write(|tx| deliveries::prune(tx, wall.0))?;
         self.flush()?;
         let mut head = self.store.audit_head();
         let mut writer = Writer {

@@ -265,7 +265,7 @@ impl Core {
     fn hear_battery(&mut self, device: DeviceNo, percent: u8, at: MonoMs) {
         let Some(unit) = self.registry.any_unit_of(device) else { return };
         let class = BatteryClass::of(percent, &self.settings.constants);
-        if self.rules.battery_class(unit, device) != Some(class) {
+        if self.rules.is_battery_news(unit, device, class) {
             let stamp = Stamp { segment: self.segment, mono: at };
             self.take_input(Event::Battery { unit, device, percent }, stamp);
         }

@@ -125,11 +125,11 @@ impl State {
         self.calls.iter()
     }
 
-    /// How a device's battery stood when the rules last heard of it.
-    pub fn battery_class(&self, unit: UnitNo, device: DeviceNo) -> Option<BatteryClass> {
-        let unit = &self.units[self.find(unit)?];
-        let state = unit.devices.iter().find(|state| state.device == device)?;
-        state.battery_class(&self.site.constants)
+    /// True when the rules should hear of a battery: it is a watched device's, and in another class than they know.
+    pub fn is_battery_news(&self, unit: UnitNo, device: DeviceNo, class: BatteryClass) -> bool {
+        let Some(unit) = self.find(unit).map(|index| &self.units[index]) else { return false };
+        let state = unit.devices.iter().find(|state| state.device == device);
+        state.is_some_and(|state| state.battery_class(&self.site.constants) != Some(class))
     }
 
     /// A checkpoint: the version byte, then postcard.

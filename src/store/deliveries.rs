@@ -209,7 +209,7 @@ pub fn figures(conn: &Connection) -> Result<(Vec<(String, i64)>, Option<(String,
 }
 
 /// Drops done rows of long ago. `now_ms`: wall time.
-pub fn prune(conn: &Connection, now_ms: i64) -> Result<usize> {
+pub fn prune(conn: &Connection, now_ms: i64) -> super::error::Result<usize> {
     Ok(conn
         .prepare_cached(
             "DELETE FROM hub_deliveries WHERE status != 'pending' AND EXISTS (

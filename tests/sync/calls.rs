@@ -12,10 +12,8 @@ async fn central_names_who_is_called_and_hears_what_became_of_it() {
     let central = Central::start().await;
     let desk = Scratch::new("modem");
     let modem = Modem::start(desk.join("modem"), Behaviour { report: Some(0), ..Behaviour::default() });
-    let settings = format!(
-        "[rules]\nconfirm_delay_min = 0\n[notify.modem]\npath = '{}'\n",
-        modem.path().display()
-    );
+    let settings =
+        format!("[rules]\nconfirm_delay_min = 0\n[notify.modem]\npath = '{}'\n", modem.path().display());
     let mut kitchen = Kitchen::with(&settings).furnish();
     let (_, code) = central.add_hub("Kitchen", &[]);
     kitchen.enrol(&central.receiver.url(), &code, &["--create-units"]);
@@ -44,7 +42,9 @@ async fn central_names_who_is_called_and_hears_what_became_of_it() {
         .await;
 
     // Taken centrally: nobody is called any more; then it is over, and Ben hears of it.
-    central.run("UPDATE alerts SET status = 'acknowledged', acknowledged_at = now() WHERE resolved_at IS NULL").await;
+    central
+        .run("UPDATE alerts SET status = 'acknowledged', acknowledged_at = now() WHERE resolved_at IS NULL")
+        .await;
     kitchen.hub.wait_status("the acknowledgement", |status| {
         (status["alerts"][0]["status"] == "acknowledged").then_some(())
     });

@@ -281,3 +281,19 @@ fn numbers_of_the_world_begin_with_a_plus() {
         assert_eq!(is_phone(text), want, "{text}");
     }
 }
+
+#[test]
+fn done_deliveries_are_kept_for_three_months() {
+    let mut hub = Hub::with_people();
+    hub.alarm(1);
+    hub.send_all(Channel::Sms);
+    let count = "SELECT count(*) FROM hub_deliveries WHERE channel = 'sms'";
+    let connection = hub.core().store.connection();
+    let day = 86_400_000;
+    assert_eq!(crate::store::deliveries::prune(connection, super::NOW + 89 * day).unwrap(), 0);
+    assert_eq!(hub.row(count), "1");
+    // What was not sent is not forgotten.
+    let connection = hub.core().store.connection();
+    assert_eq!(crate::store::deliveries::prune(connection, super::NOW + 91 * day).unwrap(), 1);
+    assert_eq!(hub.row("SELECT count(*) FROM hub_deliveries WHERE status = 'pending'"), "2");
+}

@@ -1,8 +1,6 @@
 //! From a decision that people must be called to deliveries, and from what a channel says became of them to rows.
 
-use anyhow::{Context, Result};
-use jiff::tz::TimeZone;
-use serde_json::{Value, json};
+use anyhow::Result;
 use uuid::Uuid;
 
 use crate::audit::Entity;
@@ -10,7 +8,6 @@ use crate::audit::event_types::CALL_FAILED;
 use crate::domain::{AlertType, MonoMs, Severity, Stamp, UnitNo};
 use crate::notify::plan::{self, Item, Moment, Next};
 use crate::notify::quiet;
-use crate::notify::text::{self, Clock};
 use crate::notify::{Channel, Failure, Kind, Message, Receipt, Report};
 use crate::power::Notice;
 use crate::rules::{Cause, Decision, Tick, What};
@@ -146,7 +143,7 @@ impl Core {
 
     /// Who is called at a level: contacts whose priority is below it (level 3: everyone active), by every channel there
     /// is, and what needs no contact.
-    fn recipients(&mut self, level: u8) -> Vec<(Channel, String)> {
+    pub(super) fn recipients(&mut self, level: u8) -> Vec<(Channel, String)> {
         let mut out = Vec::new();
         let mut unreachable = 0;
         let channels = &self.settings.notify;
@@ -364,80 +361,6 @@ impl Core {
             self.group.push(Write::Settled(Box::new(outcome)));
         }
     }
-
-    /// For `status`.
-    pub(crate) fn people_status(&self) -> Result<Value> {
-        let (counts, failure) = deliveries::figures(self.store.connection())?;
-        let of = |status: &str| counts.iter().find(|(own, _)| own == status).map_or(0, |(_, count)| *count);
-        let channels = &self.settings.notify;
-        let mut names: Vec<&str> = channels.machines.iter().map(|(_, name)| name.as_str()).collect();
-        names.extend(channels.has_modem.then_some("sms"));
-        names.extend(channels.has_smtp.then_some("email"));
-        Ok(json!({
-            "channels": if names.is_empty() { "none: nobody is called".to_owned() } else { names.join(", ") },
-            "contacts": self.registry.contacts.len(),
-            "waiting": self.plan.len(),
-            "told": of("sent") + of("delivered"),
-            "failed": of("failed"),
-            "last_failure": failure.map(|(channel, recipient, error)| format!("{channel} to {recipient}: {error}")),
-        }))
-    }
-
-    /// A message with which a person tries a channel. `name`: the channel's.
-    pub fn trial_message(&mut self, channel: Channel, name: &str, to: Option<&str>) -> Result<Message> {
-        let recipient = match (channel.is_central(), to) {
-            (true, Some(to)) => to.to_owned(),
-            (true, None) => {
-                let all = self.recipients(3);
-                let first = all.into_iter().find(|(own, _)| *own == channel).map(|(_, recipient)| recipient);
-                first.context("no contact has a number or address for it: name one with --to")?
-            }
-            (false, _) => name.to_owned(),
-        };
-        let stamp = self.stamp_now();
-        let (wall, _) = self.wall_of(stamp);
-        let time = text::clock_time(wall.0, &Clock { zone: self.zone(), now_ms: wall.0 });
-        let id = time_ordered_id(wall.0, self.random_bytes());
-        let site = &self.registry.site;
-        Ok(Message {
-            id,
-            kind: Kind::Test,
-            severity: Severity::Info,
-            recipient,
-            subject: "FrostGuard test".into(),
-            text: format!("{site}: FrostGuard test at {time}. Alarms reach you here."),
-            alerts: Vec::new(),
-            made_ms: self.wall_now(stamp.mono).map(|wall| wall.0),
-        })
-    }
-
-    fn message_of(&mut self, items: &[Item]) -> Message {
-        let stamp = self.stamp_now();
-        let (wall, _) = self.wall_of(stamp);
-        let clock = Clock { zone: self.zone(), now_ms: wall.0 };
-        let told = self.told_alerts(items);
-        let outages = self.told_outages(items, &clock);
-        let notices: Vec<(String, String)> = items.iter().filter_map(|item| item.words.clone()).collect();
-        let site = self.registry.site.clone();
-        let words = text::compose(&site, &clock, &told, &outages, &notices);
-        let kind =
-            items.iter().map(|item| item.kind).min_by_key(|kind| kind_rank(*kind)).unwrap_or(Kind::Notice);
-        let severity = items.iter().map(|item| item.severity).max().unwrap_or(Severity::Info);
-        Message {
-            id: items.first().map_or(Uuid::nil(), |item| item.id),
-            kind,
-            severity,
-            recipient: items.first().map(|item| item.recipient.clone()).unwrap_or_default(),
-            subject: words.subject,
-            text: words.text,
-            alerts: self.notes_of(items),
-            made_ms: self.wall_now(stamp.mono).map(|wall| wall.0),
-        }
-    }
-
-    pub(super) fn zone(&self) -> TimeZone {
-        jiff::tz::TimeZoneDatabase::bundled().get(&self.registry.zone).unwrap_or(TimeZone::UTC)
-    }
 }
 
 /// What all deliveries of one decision share.
@@ -448,16 +371,6 @@ struct Template {
     level: u8,
     cause: Cause,
     outage: Option<String>,
-}
-
-/// A message that calls is a call, whatever else it says.
-fn kind_rank(kind: Kind) -> u8 {
-    match kind {
-        Kind::Call => 0,
-        Kind::Notice => 1,
-        Kind::AllClear => 2,
-        Kind::Test => 3,
-    }
 }
 
 /// A replay of the decision makes the same delivery: a hash in UUIDv4 layout.

@@ -16,6 +16,7 @@ pub mod registry;
 pub mod settings;
 pub mod standing;
 pub mod walk;
+mod words;
 pub mod writer;
 
 mod entered;

@@ -10,9 +10,8 @@ use super::calibrate::{CalibrationRecord, Calibrations};
 use crate::domain::{DeviceNo, Probe, UnitNo, UnixMs};
 use crate::frame::Sender;
 use crate::rules::{Constants, DeviceConfig, ProbeConfig, Rule, RuleConfig, UnitConfig};
-use crate::store::registry::{
-    self as rows, AssignmentRow, CalibrationRow, ContactRow, DeviceRow, Place, UnitRow,
-};
+use crate::store::people::{Contact, contacts};
+use crate::store::registry::{self as rows, AssignmentRow, CalibrationRow, DeviceRow, Place, UnitRow};
 
 /// The hub's devices, units and what joins them. Reloaded as a whole after every change, which is rare.
 #[derive(Clone, Default)]
@@ -29,7 +28,7 @@ pub struct Registry {
     pub zone: String,
     /// The site's name.
     pub site: String,
-    pub contacts: Vec<ContactRow>,
+    pub contacts: Vec<Contact>,
     /// When the newest calibration of a device expires, Unix ms.
     expiries: HashMap<DeviceNo, i64>,
     people: HashMap<Uuid, String>,
@@ -49,7 +48,7 @@ impl Registry {
             unreadable_schedules,
             zone: rows::zone(conn, place.site)?,
             site: rows::site_name(conn, place.site)?,
-            contacts: rows::contacts(conn, place.organization)?,
+            contacts: contacts(conn, place.organization)?,
             expiries: rows::expiries(conn)?.into_iter().collect(),
             people: rows::people(conn)?.into_iter().collect(),
             ..Registry::default()

@@ -143,7 +143,7 @@ pub fn insert_action(tx: &Transaction<'_>, row: &ActionRow, now_ms: i64) -> Resu
 pub struct Contact {
     pub id: Uuid,
     pub name: String,
-    /// E.164.
+    /// E.164 where it was entered here; as central has it else.
     pub phone: String,
     pub email: Option<String>,
     /// The smaller, the earlier called.

@@ -156,34 +156,6 @@ pub fn expiries(conn: &Connection) -> Result<Vec<(DeviceNo, i64)>> {
     rows.collect::<rusqlite::Result<_>>().context("read when calibrations expire")
 }
 
-/// Somebody who is called: a row of `escalation_contacts`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContactRow {
-    pub id: Uuid,
-    pub name: String,
-    pub phone: String,
-    pub email: Option<String>,
-    pub priority: i32,
-}
-
-/// The active contacts of an organization, those called first at the front.
-pub fn contacts(conn: &Connection, organization: Uuid) -> Result<Vec<ContactRow>> {
-    let mut statement = conn.prepare_cached(
-        "SELECT id, name, phone, email, priority FROM escalation_contacts
-         WHERE organization_id = ?1 AND is_active = 1 ORDER BY priority, name, id",
-    )?;
-    let rows = statement.query_map([organization.as_bytes()], |row| {
-        Ok(ContactRow {
-            id: uuid_at(row, 0)?,
-            name: row.get(1)?,
-            phone: row.get(2)?,
-            email: row.get(3)?,
-            priority: row.get(4)?,
-        })
-    })?;
-    rows.collect::<rusqlite::Result<_>>().context("read the contacts")
-}
-
 /// Names of the people that the hub knows: full name, else e-mail address.
 pub fn people(conn: &Connection) -> Result<Vec<(Uuid, String)>> {
     let mut statement = conn.prepare_cached("SELECT id, coalesce(full_name, email) FROM profiles")?;

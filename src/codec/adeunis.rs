@@ -1,0 +1,96 @@
+//! Adeunis TEMP V4 and COMFORT: frame code, status, tenths of a degree, big-endian, on port 1. From the technical reference
+//! manuals.
+//!
+//! A periodic frame holds the samples since the last one, newest first, without their times: they are given oldest first,
+//! each as measured now, so that none is hidden and the newest is the present. The time that a frame may end with is the
+//! device's own for its sending, which the hub knows better.
+
+use super::value::{Reader, humidity, now, temperature};
+use super::{CodecError, Measurement};
+use crate::domain::Probe;
+
+pub const PORT: u8 = 1;
+
+/// Tenths of a degree.
+const STEP: i32 = 10;
+/// Bits of the status.
+const HAS_TIME: u8 = 0x04;
+const HAS_TWO_CHANNELS: u8 = 0x10;
+const TIME_LEN: usize = 4;
+
+/// Settings, answers to commands and network tests, alike on both; the door inputs of a COMFORT are named by nobody.
+const TEMP_OTHERS: &[u8] = &[0x10, 0x20, 0x2F, 0x33, 0x36, 0x37];
+const COMFORT_OTHERS: &[u8] = &[0x10, 0x1F, 0x20, 0x30, 0x33, 0x37, 0x51, 0x52];
+
+pub fn temp_4(bytes: &[u8]) -> Result<Vec<Measurement>, CodecError> {
+    const KEEP_ALIVE: u8 = 0x30;
+    const PERIODIC: u8 = 0x57;
+    const ALARM: u8 = 0x58;
+    let (code, status, mut values) = open(bytes, TEMP_OTHERS)?;
+    let channels = if status & HAS_TWO_CHANNELS == 0 { 1 } else { 2 };
+    let mut out = Vec::new();
+    match code {
+        KEEP_ALIVE | ALARM => {
+            for number in 1..=channels {
+                // The state of the channel's alarm.
+                values.skip(if code == ALARM { 1 } else { 0 })?;
+                out.push(now(Probe::numbered(number), temperature(values.i16_be()?, STEP)));
+            }
+        }
+        PERIODIC => {
+            while !values.is_empty() {
+                for number in 1..=channels {
+                    out.push(now(Probe::numbered(number), temperature(values.i16_be()?, STEP)));
+                }
+            }
+            out.reverse();
+        }
+        _ => {}
+    }
+    Ok(out)
+}
+
+pub fn comfort(bytes: &[u8]) -> Result<Vec<Measurement>, CodecError> {
+    const PERIODIC: u8 = 0x4C;
+    const ALARM: u8 = 0x4D;
+    let (code, _, mut values) = open(bytes, COMFORT_OTHERS)?;
+    let mut samples = Vec::new();
+    match code {
+        ALARM => {
+            values.skip(1)?;
+            samples.push((values.i16_be()?, values.u8()?));
+        }
+        PERIODIC => {
+            while !values.is_empty() {
+                samples.push((values.i16_be()?, values.u8()?));
+            }
+        }
+        _ => {}
+    }
+    let mut out: Vec<_> =
+        samples.iter().rev().map(|(raw, _)| now(Probe::INTERNAL, temperature(*raw, STEP))).collect();
+    // Without times there is one humidity of now: the newest.
+    out.extend(
+        samples.first().map(|(_, relative)| now(Probe::INTERNAL, humidity(i32::from(*relative) * 100))),
+    );
+    Ok(out)
+}
+
+/// The frame code, the status and what stands before the time. Codes in `others` measure nothing.
+fn open<'a>(bytes: &'a [u8], others: &[u8]) -> Result<(u8, u8, Reader<'a>), CodecError> {
+    const MEASURING: &[u8] = &[0x30, 0x4C, 0x4D, 0x57, 0x58];
+    let mut reader = Reader::new(bytes);
+    let (code, status) = (reader.u8()?, reader.u8()?);
+    if others.contains(&code) {
+        return Ok((code, status, Reader::new(&[])));
+    }
+    if !MEASURING.contains(&code) {
+        return Err(CodecError::Malformed(format!("Adeunis frame 0x{code:02x} is not known")));
+    }
+    let time = if status & HAS_TIME == 0 { 0 } else { TIME_LEN };
+    let rest = reader.rest();
+    let Some(end) = rest.len().checked_sub(time) else {
+        return Err(CodecError::Short { got: bytes.len(), wanted: 2 + time });
+    };
+    Ok((code, status, Reader::new(&rest[..end])))
+}

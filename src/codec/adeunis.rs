@@ -18,22 +18,20 @@ const HAS_TIME: u8 = 0x04;
 const HAS_TWO_CHANNELS: u8 = 0x10;
 const TIME_LEN: usize = 4;
 
-/// Settings, answers to commands and network tests, alike on both; the door inputs of a COMFORT are named by nobody.
-const TEMP_OTHERS: &[u8] = &[0x10, 0x20, 0x2F, 0x33, 0x36, 0x37];
-const COMFORT_OTHERS: &[u8] = &[0x10, 0x1F, 0x20, 0x30, 0x33, 0x37, 0x51, 0x52];
-
 pub fn temp_4(bytes: &[u8]) -> Result<Vec<Measurement>, CodecError> {
     const KEEP_ALIVE: u8 = 0x30;
     const PERIODIC: u8 = 0x57;
     const ALARM: u8 = 0x58;
-    let (code, status, mut values) = open(bytes, TEMP_OTHERS)?;
+    /// Settings, answers to commands, network tests.
+    const OTHERS: &[u8] = &[0x10, 0x20, 0x2F, 0x33, 0x36, 0x37];
+    let (code, status, mut values) = open(bytes, &[KEEP_ALIVE, PERIODIC, ALARM], OTHERS)?;
     let channels = if status & HAS_TWO_CHANNELS == 0 { 1 } else { 2 };
     let mut out = Vec::new();
     match code {
         KEEP_ALIVE | ALARM => {
             for number in 1..=channels {
                 // The state of the channel's alarm.
-                values.skip(if code == ALARM { 1 } else { 0 })?;
+                values.skip(usize::from(code == ALARM))?;
                 out.push(now(Probe::numbered(number), temperature(values.i16_be()?, STEP)));
             }
         }
@@ -53,7 +51,9 @@ pub fn temp_4(bytes: &[u8]) -> Result<Vec<Measurement>, CodecError> {
 pub fn comfort(bytes: &[u8]) -> Result<Vec<Measurement>, CodecError> {
     const PERIODIC: u8 = 0x4C;
     const ALARM: u8 = 0x4D;
-    let (code, _, mut values) = open(bytes, COMFORT_OTHERS)?;
+    /// Settings, answers to commands, network tests, keep-alive, and two inputs that may be wired to anything.
+    const OTHERS: &[u8] = &[0x10, 0x1F, 0x20, 0x30, 0x33, 0x37, 0x51, 0x52];
+    let (code, _, mut values) = open(bytes, &[PERIODIC, ALARM], OTHERS)?;
     let mut samples = Vec::new();
     match code {
         ALARM => {
@@ -77,15 +77,14 @@ pub fn comfort(bytes: &[u8]) -> Result<Vec<Measurement>, CodecError> {
 }
 
 /// The frame code, the status and what stands before the time. Codes in `others` measure nothing.
-fn open<'a>(bytes: &'a [u8], others: &[u8]) -> Result<(u8, u8, Reader<'a>), CodecError> {
-    const MEASURING: &[u8] = &[0x30, 0x4C, 0x4D, 0x57, 0x58];
+fn open<'a>(bytes: &'a [u8], measuring: &[u8], others: &[u8]) -> Result<(u8, u8, Reader<'a>), CodecError> {
     let mut reader = Reader::new(bytes);
     let (code, status) = (reader.u8()?, reader.u8()?);
     if others.contains(&code) {
         return Ok((code, status, Reader::new(&[])));
     }
-    if !MEASURING.contains(&code) {
-        return Err(CodecError::Malformed(format!("Adeunis frame 0x{code:02x} is not known")));
+    if !measuring.contains(&code) {
+        return Err(CodecError::Malformed(format!("Adeunis frame 0x{code:02x} is not known of this model")));
     }
     let time = if status & HAS_TIME == 0 { 0 } else { TIME_LEN };
     let rest = reader.rest();

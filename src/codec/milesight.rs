@@ -239,39 +239,61 @@ fn two_channels(
     Ok(())
 }
 
-/// Length of an entry that says nothing about a cold room: what an AM10x measures of air and light, what a device says
-/// about itself, an answer to a command.
+/// Length of an entry that says nothing about a cold room.
 fn skipped_len(channel: u8, kind: u8) -> Option<usize> {
+    match channel {
+        0xFE => answer_len(kind),
+        0xFF => device_len(kind).or_else(|| answer_len(kind)),
+        _ => other_len(channel, kind),
+    }
+}
+
+/// What an AM10x measures of air and light, how much room a history has left and the answers about that.
+fn other_len(channel: u8, kind: u8) -> Option<usize> {
     Some(match (channel, kind) {
-        // Activity, CO2, TVOC, pressure; light.
-        (0x05, 0x6A) | (0x07 | 0x08, 0x7D) | (0x09, 0x73) => 2,
+        (0x05, 0x9C) | (0xF9, 0xC9) => 1,
+        // Activity, CO2, TVOC, pressure.
+        (0x05, 0x6A) | (0x07 | 0x08, 0x7D) | (0x09, 0x73) | (0xF8, 0xC9) => 2,
+        // Light.
         (0x06, 0x65) => 6,
-        // Room left for the history.
-        (0x05, 0x9C) => 1,
+        _ => return None,
+    })
+}
+
+/// What a device says about itself.
+fn device_len(kind: u8) -> Option<usize> {
+    Some(match kind {
         // Protocol version, power on, class, reset report.
-        (0xFF, 0x01 | 0x0B | 0x0F | 0xFE) => 1,
-        // Answers: reboot, history on and off, clear, retransmission, stop, buttons, screen, daylight saving.
-        (
-            0xFF | 0xFE,
-            0x10 | 0x25 | 0x27 | 0x28 | 0x2D | 0x2F | 0x3B | 0x4A | 0x57 | 0x59 | 0x68 | 0x69 | 0x6D | 0xE9
-            | 0xEB,
-        ) => 1,
-        // Answer: alarm when the history is full, without and with whether it was accepted.
-        (0xF9, 0xC9) => 1,
-        (0xF8, 0xC9) => 2,
-        // Hardware, software and TSL version, state of the sensor. Answers: collection and reporting interval, time zone.
-        (0xFF, 0x09 | 0x0A | 0x18 | 0xFF) | (0xFF | 0xFE, 0x02 | 0x03 | 0x17 | 0xBD) => 2,
-        // Answers: interval of retransmission, of resending, calibration.
-        (0xFF | 0xFE, 0x6A | 0x8E | 0xAB | 0xEA) => 3,
-        // Answer: clock set.
-        (0xFF | 0xFE, 0x11) => 4,
-        // Measuring range. Answer: threshold of the sudden change.
-        (0xFF, 0x1B) | (0xFF | 0xFE, 0x91) => 5,
+        0x01 | 0x0B | 0x0F | 0xFE => 1,
+        // Hardware, software and TSL version, state of the sensor.
+        0x09 | 0x0A | 0x18 | 0xFF => 2,
+        // Measuring range.
+        0x1B => 5,
         // Serial number, old and present.
-        (0xFF, 0x08) => 6,
-        (0xFF, 0x16) => 8,
-        // Serial number of a probe. Answer: threshold.
-        (0xFF, 0xA0) | (0xFF | 0xFE, 0x06) => 9,
+        0x08 => 6,
+        0x16 => 8,
+        // Serial number of a probe.
+        0xA0 => 9,
+        _ => return None,
+    })
+}
+
+/// An answer to a command.
+fn answer_len(kind: u8) -> Option<usize> {
+    Some(match kind {
+        // Reboot, history on and off, clear, retransmission, stop, buttons, screen, daylight saving.
+        0x10 | 0x25 | 0x27 | 0x28 | 0x2D | 0x2F | 0x3B | 0x4A | 0x57 | 0x59 | 0x68 | 0x69 | 0x6D | 0xE9
+        | 0xEB => 1,
+        // Collection and reporting interval, time zone.
+        0x02 | 0x03 | 0x17 | 0xBD => 2,
+        // Interval of retransmission, of resending, calibration.
+        0x6A | 0x8E | 0xAB | 0xEA => 3,
+        // Clock set.
+        0x11 => 4,
+        // Threshold of the sudden change.
+        0x91 => 5,
+        // Threshold.
+        0x06 => 9,
         _ => return None,
     })
 }

@@ -144,7 +144,10 @@ const TEKTELIC: &[u8] = &[
     tektelic::ANSWER_PORT,
 ];
 
-use Codec::*;
+use Codec::{
+    AdeunisComfort, AdeunisTemp4, Browan, Cayenne, Decentlab, Dragino, Elsys, Enless, Laird, MclimateFlood,
+    MclimateHt, Milesight, Netvox, Tektelic,
+};
 
 /// By name, one a line. `elsys/elsys` is any Elsys sensor, since they all speak the same types.
 #[rustfmt::skip]

@@ -16,7 +16,7 @@ fn adeunis_temp_4() {
     for hex in ["10 00 21C0 0006 0001 012C 00", "2000", "2F00", "3300", "3600", "3700"] {
         check(hex, "");
     }
-    check("4300", "error: Adeunis frame 0x43 is not known");
+    check("4C00", "error: Adeunis frame 0x4c is not known of this model");
     check("5704 FF4C", "error: payload ends after 4 bytes where 6 are needed");
 }
 
@@ -34,7 +34,7 @@ fn adeunis_comfort() {
     for hex in ["1000", "1F00", "2000", "3000", "3300", "3700", "5100", "5200"] {
         check(hex, "");
     }
-    check("5700", "");
+    check("5700", "error: Adeunis frame 0x57 is not known of this model");
 }
 
 #[test]

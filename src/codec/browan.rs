@@ -1,5 +1,5 @@
-//! Browan Tabs and MerryIoT: one fixed frame a model, each on a port of its own. From the reference manuals of 2019 and the
-//! MerryIoT sensor specification.
+//! Browan Tabs and MerryIoT: one fixed frame a model, each on a port of its own. Tabs from the reference manuals of 2019,
+//! MerryIoT from its published uplinks.
 
 use super::value::{Reader, battery, celsius, door, humidity, now};
 use super::{CodecError, Fault, Measurement, Quantity};

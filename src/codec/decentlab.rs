@@ -1,5 +1,5 @@
 //! Decentlab protocol 2: version, device, flags, then of every block whose flag is set its words of 16 bits, big-endian, on
-//! port 1. Blocks and formulas from the "Sensor data message format" of the datasheets.
+//! port 1. Blocks and formulas from the "Sensor data message format" of the datasheets and from Decentlab's published tables.
 
 use super::value::{Reader, battery, degrees, humidity, now};
 use super::{CodecError, Fault, Measurement, Quantity};

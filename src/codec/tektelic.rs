@@ -1,5 +1,6 @@
 //! Tektelic TUNDRA, COMFORT and the other Smart Room Sensors, BREEZE: entries of channel, type and a value whose length both
-//! give, big-endian, on port 10. From the user guides and technical reference manuals.
+//! give, big-endian, on port 10. From the Smart Room Sensor user guide and the channel tables that Tektelic publishes with
+//! its data converters (TUNDRA 2.3, COMFORT and VIVID 4.3, BREEZE 2.1).
 
 use super::value::{Reader, battery, door, humidity, now, temperature};
 use super::{CodecError, Measurement, Quantity};

@@ -72,7 +72,7 @@ fn milesight_doors() {
 
 #[test]
 fn milesight_em500_pt100_says_when_it_cannot_measure() {
-    // User guide, "Uplink Packet": the value when collection failed, and out of the range.
+    // Milesight's page on the EM500-PT100's payload: the value when collection failed, and out of the range.
     let check = |hex: &str, expected: &str| check("milesight/em500-pt100", 85, hex, expected);
     check("0367 FFFF", "external fault reported");
     check("0367 FDFF", "external fault out_of_range");
@@ -98,7 +98,7 @@ fn milesight_em320_th() {
 
 #[test]
 fn milesight_leaks() {
-    // User guide of the EM300 series, "Uplink Packet".
+    // Payload documentation of the EM300-SLD, -ZLD and -MLD.
     for model in ["milesight/em300-sld", "milesight/em300-zld", "milesight/em300-sld-zld"] {
         let check = |hex: &str, expected: &str| check(model, 85, hex, expected);
         check("01755C 03673401 046865 050000", "battery 92 %, internal 30.80 C, internal 50.5 %, leak false");
@@ -113,7 +113,7 @@ fn milesight_leaks() {
     check("milesight/em300-mld", 85, "01755C 050000", "battery 92 %, leak false");
     check("milesight/em300-mld", 85, "060001", "leak true");
     check("milesight/em300-mld", 85, "20CE 00F15365 0000 00 01", "leak true @1700000000");
-    // WS303 user guide.
+    // Payload documentation of the WS303.
     check("milesight/ws303", 85, "017564 030001", "battery 100 %, leak true");
     check("milesight/ws303", 85, "030000", "leak false");
 }
@@ -130,7 +130,7 @@ fn milesight_ts101() {
 
 #[test]
 fn milesight_ts301_and_ts302() {
-    // TS30x user guide, "Uplink Packet": temperature or magnet contact on each channel.
+    // Payload documentation of the TS301 and TS302, its examples: temperature or magnet contact on each channel.
     for model in ["milesight/ts301", "milesight/ts302"] {
         let check = |hex: &str, expected: &str| check(model, 85, hex, expected);
         check("017564 0367F100 040001", "battery 100 %, 1 24.10 C, 2 open");
@@ -147,7 +147,7 @@ fn milesight_ts301_and_ts302() {
 
 #[test]
 fn milesight_am10x() {
-    // AM100 series and AM102/AM103 user guides, "Uplink Packet".
+    // Payload documentation of the AM102, AM103, AM104 and AM107.
     check(
         "milesight/am107",
         85,

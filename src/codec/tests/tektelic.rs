@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn tektelic_tundra() {
-    // TUNDRA technical reference manual, "Uplink Payload".
+    // Channel table of the TUNDRA 2.3 data converter.
     let check = |port, hex: &str, expected: &str| check("tektelic/tundra", port, hex, expected);
     check(10, "00FF 0138 0367 00EC 0468 5A", "battery 3120 mV, internal 23.60 C, internal 45.0 %");
     check(10, "0367 FF4C 0468 C9", "internal -18.00 C, internal fault humidity");
@@ -26,7 +26,7 @@ fn tektelic_tundra() {
 
 #[test]
 fn tektelic_smart_room() {
-    // Smart Room Sensor user guide, generation 4, "Sensor Data".
+    // Smart Room Sensor user guide, generation 4, 4.2; channel table of COMFORT 4.3.
     for model in ["tektelic/comfort", "tektelic/smart-room-sensor"] {
         let check = |hex: &str, expected: &str| check(model, 10, hex, expected);
         check(
@@ -46,7 +46,7 @@ fn tektelic_smart_room() {
 
 #[test]
 fn tektelic_breeze() {
-    // BREEZE technical reference manual: the light in two bytes, air besides.
+    // Channel table of the BREEZE 2.1 data converter: the light in two bytes, air besides.
     let check = |hex: &str, expected: &str| check("tektelic/breeze", 10, hex, expected);
     check(
         "00D3 64 11D3 60 0BE4 01F4 0EE4 01F4 0C73 2710 0367 FF4C 0468 78 1002 0001 0200 00",

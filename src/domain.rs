@@ -69,7 +69,7 @@ impl Probe {
     pub const EXTERNAL: Probe = Probe(1);
 
     /// The nth numbered probe, from 1 (to 254).
-    pub fn numbered(n: u8) -> Self {
+    pub const fn numbered(n: u8) -> Self {
         Probe(n.saturating_add(1))
     }
 

@@ -1,6 +1,6 @@
 //! Raw numbers to quantities: signed, checked, never a sentinel as a temperature. And the reader that codecs share.
 
-use super::{CodecError, Fault, Measurement, Quantity};
+use super::{CodecError, DoorState, Fault, Measurement, Quantity};
 use crate::domain::{CentiCelsius, Probe, UnixMs};
 
 /// What a probe of a cold chain can plausibly measure, in hundredths of a degree Celsius (domain.md, sensor fault).
@@ -13,7 +13,7 @@ const ONE_WIRE_ABSENT: i32 = -12_700;
 const ONE_WIRE_POWER_ON: i32 = 8_500;
 
 /// A signed 16-bit temperature of `step` hundredths of a degree a count. 0x7FFF is the makers' "no probe"; 0xFFFF is one
-/// count below zero and a temperature like any other.
+/// count below zero and a temperature like any other, unless the maker of the model names it a sentinel.
 pub fn temperature(raw: i16, step: i32) -> Quantity {
     if raw == i16::MAX { Quantity::Fault(Fault::Disconnected) } else { celsius(i32::from(raw) * step) }
 }
@@ -36,6 +36,15 @@ pub fn celsius(hundredths: i32) -> Quantity {
     }
 }
 
+/// A temperature in degrees out of a maker's formula, rounded to hundredths.
+pub fn degrees(celsius_degrees: f64) -> Quantity {
+    // The formulas of resistances divide; the cast saturates, and what is no number is no temperature.
+    if celsius_degrees.is_nan() {
+        return Quantity::Fault(Fault::OutOfRange);
+    }
+    celsius((celsius_degrees * 100.0).round() as i32)
+}
+
 /// Hundredths of a percent of relative humidity, checked to be within 0..=100 %.
 pub fn humidity(hundredths: i32) -> Quantity {
     if (0..=10_000).contains(&hundredths) {
@@ -43,6 +52,15 @@ pub fn humidity(hundredths: i32) -> Quantity {
     } else {
         Quantity::Fault(Fault::Humidity)
     }
+}
+
+pub fn door(is_open: bool) -> Quantity {
+    Quantity::Door(if is_open { DoorState::Open } else { DoorState::Closed })
+}
+
+/// The battery's voltage now.
+pub fn battery(millivolts: u16) -> Measurement {
+    now(Probe::INTERNAL, Quantity::BatteryMillivolts(millivolts))
 }
 
 /// A value measured now.
@@ -88,6 +106,10 @@ impl<'a> Reader<'a> {
 
     pub fn u8(&mut self) -> Result<u8, CodecError> {
         Ok(self.array::<1>()?[0])
+    }
+
+    pub fn i8(&mut self) -> Result<i8, CodecError> {
+        Ok(i8::from_be_bytes(self.array()?))
     }
 
     pub fn i16_be(&mut self) -> Result<i16, CodecError> {

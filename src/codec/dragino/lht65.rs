@@ -1,24 +1,12 @@
-//! Dragino LHT65 and LHT65N (temperature and humidity, with an external sensor on a cable) and LDS02 (door). Big-endian.
-//! From the user manuals on Dragino's wiki.
+//! Dragino LHT65 and LHT65N: temperature and humidity, with an external sensor on a cable.
 
-use super::value::{Reader, humidity, now, one_wire_temperature, temperature, then};
-use super::{CodecError, DoorState, Fault, Measurement, Quantity};
+use super::{LOG_PORT, MILLIVOLTS, RECORD_LEN, STATUS_PORT, records, status};
+use crate::codec::value::{Reader, battery, humidity, now, one_wire_temperature, temperature, then};
+use crate::codec::{CodecError, Fault, Measurement, Quantity};
 use crate::domain::{Probe, UnixMs};
 
-pub const CLIMATE_PORT: u8 = 2;
-/// LHT65N: several samples of one probe in a frame, or records of the log.
-pub const BATCH_PORT: u8 = 3;
-pub const STATUS_PORT: u8 = 5;
-pub const DOOR_PORT: u8 = 10;
-/// LDS02: counting mode, which says how often, not whether, the door is open.
-pub const DOOR_COUNT_PORT: u8 = 7;
-
-/// A frame on the climate port, and a record of the log.
-const RECORD_LEN: usize = 11;
 /// Dragino counts hundredths of a degree.
 const STEP: i32 = 1;
-/// The two highest bits of the battery word tell its state, the rest its millivolts.
-const MILLIVOLTS: u16 = 0x3FFF;
 /// Humidity in tenths of a percent; in records the battery's state stands above it.
 const HUMIDITY_BITS: u16 = 0x0FFF;
 
@@ -44,36 +32,10 @@ pub fn lht65(f_port: u8, bytes: &[u8]) -> Result<Vec<Measurement>, CodecError> {
 pub fn lht65n(f_port: u8, bytes: &[u8], received: Option<UnixMs>) -> Result<Vec<Measurement>, CodecError> {
     match f_port {
         STATUS_PORT => status(bytes),
-        BATCH_PORT if is_log(bytes) && has_times(bytes, received) => log(bytes),
-        BATCH_PORT => batch(bytes),
+        LOG_PORT if is_log(bytes) && has_times(bytes, received) => log(bytes),
+        LOG_PORT => batch(bytes),
         _ if is_log(bytes) || is_retransmission(bytes, received) => log(bytes),
         _ => live(bytes),
-    }
-}
-
-/// Battery and door in one word, mode, openings, minutes open, alarm. The alarm (open for too long) adds nothing to the
-/// state.
-pub fn lds02(f_port: u8, bytes: &[u8]) -> Result<Vec<Measurement>, CodecError> {
-    const MODE_DOOR: u8 = 1;
-    const MODE_LEAK: u8 = 2;
-    const MODE_BOTH: u8 = 3;
-    let mut reader = Reader::new(bytes);
-    let word = reader.u16_be()?;
-    let battery = now(Probe::INTERNAL, Quantity::BatteryMillivolts(word & MILLIVOLTS));
-    if f_port == DOOR_COUNT_PORT {
-        reader.skip(3)?;
-        return Ok(vec![battery]);
-    }
-    let mode = reader.u8()?;
-    reader.skip(7)?;
-    let door = if word & 0x8000 == 0 { DoorState::Closed } else { DoorState::Open };
-    let door = now(Probe::INTERNAL, Quantity::Door(door));
-    let leak = now(Probe::INTERNAL, Quantity::Leak(word & 0x4000 != 0));
-    match mode {
-        MODE_DOOR => Ok(vec![battery, door]),
-        MODE_LEAK => Ok(vec![battery, leak]),
-        MODE_BOTH => Ok(vec![battery, door, leak]),
-        other => Err(CodecError::Malformed(format!("mode {other} of an LDS02 is not known"))),
     }
 }
 
@@ -132,7 +94,7 @@ fn live(bytes: &[u8]) -> Result<Vec<Measurement>, CodecError> {
     let first = reader.i16_be()?;
     let built_in = (reader.i16_be()?, reader.u16_be()?);
     let kind = reader.u8()?;
-    let battery = now(Probe::INTERNAL, Quantity::BatteryMillivolts(first as u16 & MILLIVOLTS));
+    let battery = battery(first as u16 & MILLIVOLTS);
 
     match kind {
         ID_SHT31 => {
@@ -192,14 +154,8 @@ fn built_in_humidity(word: u16) -> Quantity {
 
 /// Records of the log: external value, built-in temperature, humidity, flags and type, Unix time.
 fn log(bytes: &[u8]) -> Result<Vec<Measurement>, CodecError> {
-    let mut reader = Reader::new(bytes);
     let mut out = Vec::new();
-    while !reader.is_empty() {
-        let record = reader.exactly(RECORD_LEN)?;
-        if record.iter().all(|byte| *byte == 0) {
-            continue;
-        }
-        let mut record = Reader::new(record);
+    for mut record in records(bytes)? {
         let first = record.i16_be()?;
         let built_in = (record.i16_be()?, record.u16_be()?);
         let external = External::of(record.u8()? & EXT);
@@ -214,7 +170,7 @@ fn log(bytes: &[u8]) -> Result<Vec<Measurement>, CodecError> {
 /// Several samples of one probe since the last frame, oldest first, without times: each stands as measured now.
 fn batch(bytes: &[u8]) -> Result<Vec<Measurement>, CodecError> {
     let mut reader = Reader::new(bytes);
-    let battery = reader.u16_be()? & MILLIVOLTS;
+    let battery = battery(reader.u16_be()? & MILLIVOLTS);
     let sensor = reader.u8()?;
     let probe = match sensor {
         1 | 2 | 4 => Probe::EXTERNAL,
@@ -222,20 +178,13 @@ fn batch(bytes: &[u8]) -> Result<Vec<Measurement>, CodecError> {
         3 => Probe::INTERNAL,
         other => return Err(CodecError::Malformed(format!("sensor type {other} of a batch is not known"))),
     };
-    let mut out = vec![now(Probe::INTERNAL, Quantity::BatteryMillivolts(battery))];
+    let mut out = vec![battery];
     while !reader.is_empty() {
         let raw = reader.i16_be()?;
         let quantity = if sensor == 1 { one_wire_temperature(raw, STEP) } else { temperature(raw, STEP) };
         out.push(now(probe, quantity));
     }
     Ok(out)
-}
-
-/// Device status: model, firmware, band, sub-band, battery.
-fn status(bytes: &[u8]) -> Result<Vec<Measurement>, CodecError> {
-    let mut reader = Reader::new(bytes);
-    reader.skip(5)?;
-    Ok(vec![now(Probe::INTERNAL, Quantity::BatteryMillivolts(reader.u16_be()? & MILLIVOLTS))])
 }
 
 /// Whether this answers a poll of the log.

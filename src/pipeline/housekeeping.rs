@@ -68,7 +68,7 @@ impl Core {
     pub(super) fn save(&mut self, now: MonoMs) -> Result<()> {
         self.flush()?;
         let stamp = Stamp { segment: self.segment, mono: now };
-        let saved = Saved { doors: self.live.doors(), state: self.rules.clone() };
+        let saved = Saved { doors: self.live.doors().clone(), state: self.rules.clone() };
         let body = Body { tick_base: self.tick_base, state: saved.encode() };
         let wall = self.wall_of(stamp).0;
         let tx = self.store.transaction()?;

@@ -12,6 +12,7 @@ use crate::store::log::LogRow;
 
 use super::Core;
 use super::group::Write;
+use super::live::{Contact, DoorChange};
 use super::reading_time::{ReadingTime, Times};
 
 /// Readings of one frame: histories hold a few dozen; more is a broken frame.
@@ -207,18 +208,12 @@ impl Core {
         for measurement in all.iter().filter(|m| m.at.is_none()) {
             let Quantity::Door(state) = measurement.quantity else { continue };
             let Some(unit) = self.door_unit(device, measurement.probe) else { continue };
-            let is_open = state == DoorState::Open;
-            if let Some(change) = self.live.note_door(device, is_open, stamp.mono) {
+            let contact = Contact { device, probe: measurement.probe, unit };
+            if let Some(change) = self.live.note_door(contact, state == DoorState::Open, stamp.mono) {
+                let DoorChange { is_open, open_for_ms } = change;
                 self.counters.add("doors.changes", "", 1);
                 let seq = self.take_input(Event::Door { unit, device, is_open }, stamp);
-                self.group.push(Write::Door {
-                    unit,
-                    device,
-                    is_open,
-                    stamp,
-                    seq,
-                    open_for_ms: change.open_for_ms,
-                });
+                self.group.push(Write::Door { unit, device, is_open, stamp, seq, open_for_ms });
             }
             taken += 1;
         }
@@ -226,7 +221,9 @@ impl Core {
     }
 
     fn door_unit(&self, device: DeviceNo, probe: Probe) -> Option<UnitNo> {
-        self.registry.unit_of(device, probe).or_else(|| self.registry.any_unit_of(device))
+        // A second contact that is assigned to nothing is not mounted: it would be open for ever.
+        let usual = || self.registry.any_unit_of(device).filter(|_| probe == Probe::INTERNAL);
+        self.registry.unit_of(device, probe).or_else(usual)
     }
 
     fn note_live(&mut self, device: DeviceNo, frame: &Frame, all: &[Measurement], at: MonoMs) {

@@ -11,6 +11,20 @@ pub struct Live {
     pub devices: BTreeMap<DeviceNo, LiveDevice>,
     /// Time of the newest judged reading of each probe, Unix ms.
     newest: BTreeMap<(DeviceNo, Probe), UnixMs>,
+    doors: BTreeMap<Door, (bool, MonoMs)>,
+    /// What each contact said last in this run, and of which unit.
+    contacts: BTreeMap<(DeviceNo, Probe), (UnitNo, bool)>,
+}
+
+/// A sensor at a unit's door.
+pub type Door = (DeviceNo, UnitNo);
+
+/// One contact of a sensor: some have two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contact {
+    pub device: DeviceNo,
+    pub probe: Probe,
+    pub unit: UnitNo,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -31,14 +45,13 @@ pub struct LiveDevice {
     /// dBm.
     pub rssi: Option<i32>,
     pub seen: MonoMs,
-    /// The door's state and since when.
-    pub door: Option<(bool, MonoMs)>,
     pub is_written: bool,
 }
 
 /// A door that changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DoorChange {
+    pub is_open: bool,
     /// How long the state before lasted, where that was heard.
     pub open_for_ms: Option<i64>,
 }
@@ -96,15 +109,21 @@ impl Live {
         self.devices.get(&device).map(|live| live.port.as_str()).filter(|port| !port.is_empty())
     }
 
-    /// None when the door was in that state already: sensors repeat themselves.
-    pub fn note_door(&mut self, device: DeviceNo, is_open: bool, at: MonoMs) -> Option<DoorChange> {
-        let known = self.devices.entry(device).or_default();
-        let before = known.door;
-        if before.is_some_and(|(state, _)| state == is_open) {
+    /// Takes what one contact of a device says. A unit's door is open while any of the device's contacts at it is. None
+    /// when the door was in that state already: sensors repeat themselves.
+    pub fn note_door(&mut self, contact: Contact, is_open: bool, at: MonoMs) -> Option<DoorChange> {
+        let Contact { device, probe, unit } = contact;
+        self.contacts.insert((device, probe), (unit, is_open));
+        let is_any_open = self
+            .contacts
+            .iter()
+            .any(|((other, _), (at_unit, is_open))| (*other, *at_unit) == (device, unit) && *is_open);
+        let before = self.doors.get(&(device, unit)).copied();
+        if before.is_some_and(|(state, _)| state == is_any_open) {
             return None;
         }
-        known.door = Some((is_open, at));
-        Some(DoorChange { open_for_ms: before.map(|(_, since)| at.0 - since.0) })
+        self.doors.insert((device, unit), (is_any_open, at));
+        Some(DoorChange { is_open: is_any_open, open_for_ms: before.map(|(_, since)| at.0 - since.0) })
     }
 
     pub fn mark_written(&mut self) {
@@ -117,12 +136,43 @@ impl Live {
     }
 
     /// Doors whose state is known, and since when.
-    pub fn doors(&self) -> BTreeMap<DeviceNo, (bool, MonoMs)> {
-        self.devices.iter().filter_map(|(&device, live)| Some((device, live.door?))).collect()
+    pub fn doors(&self) -> &BTreeMap<Door, (bool, MonoMs)> {
+        &self.doors
     }
 
     /// A door as it was before a restart; `at` may lie before this boot.
-    pub fn restore_door(&mut self, device: DeviceNo, is_open: bool, at: MonoMs) {
-        self.devices.entry(device).or_default().door = Some((is_open, at));
+    pub fn restore_door(&mut self, door: Door, is_open: bool, at: MonoMs) {
+        self.doors.insert(door, (is_open, at));
+    }
+
+    /// Whether a unit's door is open, where a sensor says.
+    pub fn is_door_open(&self, unit: UnitNo) -> Option<bool> {
+        let doors = self.doors.iter().filter(|((_, own), _)| *own == unit);
+        doors.map(|(_, (is_open, _))| *is_open).reduce(|a, b| a || b)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_door_with_two_contacts_is_open_while_one_is() {
+        let mut live = Live::default();
+        let mut note = |probe, unit, is_open| {
+            let contact = Contact { device: DeviceNo(1), probe: Probe::numbered(probe), unit: UnitNo(unit) };
+            live.note_door(contact, is_open, MonoMs(0)).map(|change| change.is_open)
+        };
+        assert_eq!(note(1, 1, false), Some(false));
+        assert_eq!(note(2, 1, true), Some(true));
+        assert_eq!(note(1, 1, false), None);
+        assert_eq!(note(1, 1, true), None);
+        assert_eq!(note(2, 1, false), None);
+        assert_eq!(note(1, 1, false), Some(false));
+        // The second contact at another unit is another door.
+        assert_eq!(note(2, 2, true), Some(true));
+        assert_eq!(note(1, 1, false), None);
+        assert_eq!((live.is_door_open(UnitNo(1)), live.is_door_open(UnitNo(2))), (Some(false), Some(true)));
+        assert_eq!(live.is_door_open(UnitNo(3)), None);
     }
 }

@@ -5,20 +5,21 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{DeviceNo, MonoMs};
+use super::live::Door;
+use crate::domain::MonoMs;
 use crate::rules::State;
 
 /// First byte of a body; another form gets another number, and an unknown one is rebuilt by replay.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 pub struct Saved {
-    pub doors: BTreeMap<DeviceNo, (bool, MonoMs)>,
+    pub doors: BTreeMap<Door, (bool, MonoMs)>,
     pub state: State,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Body {
-    doors: BTreeMap<DeviceNo, (bool, MonoMs)>,
+    doors: BTreeMap<Door, (bool, MonoMs)>,
     /// `State::encode`, which has a version of its own.
     state: Vec<u8>,
 }

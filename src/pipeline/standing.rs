@@ -284,8 +284,6 @@ impl Core {
     fn unit_note(&self, unit: &crate::store::registry::UnitRow) -> UnitNote {
         let last = self.last_of(unit.no);
         let hundredths = |value: i32| f64::from(value) / 100.0;
-        let doors = self.registry.assignments.iter().filter(|a| a.unit == unit.no);
-        let doors = doors.filter_map(|a| self.live_of(a.device)?.door.map(|(is_open, _)| is_open));
         UnitNote {
             id: unit.id,
             name: unit.name.clone(),
@@ -293,7 +291,7 @@ impl Core {
             temperature: last.map(|last| hundredths(last.temperature.to(unit.scale).hundredths)),
             humidity: last.and_then(|last| last.humidity).map(hundredths),
             scale: unit.scale.as_str().to_owned(),
-            is_door_open: doors.reduce(|a, b| a || b),
+            is_door_open: self.live.is_door_open(unit.no),
             read_ms: last.map(|last| last.recorded_ms),
         }
     }

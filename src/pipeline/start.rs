@@ -10,7 +10,7 @@ use crate::audit::{Actor, Entity, Payload};
 use crate::clock::trust::{Start, Trust};
 use crate::clock::{Clock, Observation};
 use crate::counters::Counters;
-use crate::domain::{DeviceNo, MonoMs, Seq, Stamp, UnixMs};
+use crate::domain::{MonoMs, Seq, Stamp, UnixMs};
 use crate::notify::plan::Plan;
 use crate::rules::{self, At, Event, Gap, Tick};
 use crate::store::audit;
@@ -21,7 +21,7 @@ use crate::store::{OpenOptions, Store, frames, link};
 
 use super::duplicates::Duplicates;
 use super::group::{EventDraft, Group, Write};
-use super::live::Live;
+use super::live::{Door, Live};
 use super::registry::Registry;
 use super::senders::Senders;
 use super::settings::{Mode, Settings};
@@ -38,7 +38,7 @@ struct Replayed {
     tick_base: i64,
     last: Option<Stamp>,
     /// The state of a door, and since when in judging time, which goes on over a restart.
-    doors: BTreeMap<DeviceNo, (bool, Tick)>,
+    doors: BTreeMap<Door, (bool, Tick)>,
 }
 
 impl Core {
@@ -189,13 +189,13 @@ impl Core {
         self.group.push(Write::Event(Box::new(draft)));
     }
 
-    fn restore_live(&mut self, doors: &BTreeMap<DeviceNo, (bool, Tick)>) -> Result<()> {
+    fn restore_live(&mut self, doors: &BTreeMap<Door, (bool, Tick)>) -> Result<()> {
         for device in &self.registry.devices {
             self.live.note_device(device.no, device.battery, None, MonoMs(0));
             self.live.mark_device_written(device.no);
         }
-        for (&device, &(is_open, since)) in doors {
-            self.live.restore_door(device, is_open, MonoMs(since.0 - self.tick_base));
+        for (&door, &(is_open, since)) in doors {
+            self.live.restore_door(door, is_open, MonoMs(since.0 - self.tick_base));
         }
         for unit in self.rules.units() {
             if let Some(last) = unit.last_reading {
@@ -255,8 +255,8 @@ fn replay(store: &Store) -> Result<Replayed> {
     let walked = walk::walk(store.connection(), &start, |place, event| {
         out.tick_base = place.tick_base;
         let tick = Tick(place.stamp.mono.0 + out.tick_base).max(out.state.tick());
-        if let Event::Door { device, is_open, .. } = event {
-            out.doors.insert(*device, (*is_open, tick));
+        if let Event::Door { device, unit, is_open } = event {
+            out.doors.insert((*device, *unit), (*is_open, tick));
         }
         let at = At { tick, epoch: place.epoch, after: Seq(place.seq.0 - 1) };
         rules::step(&mut out.state, event, at, &mut decisions);

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use rusqlite::Connection;
 
-use crate::domain::{DeviceNo, Epoch, MonoMs, Seq, Stamp, UnixMs};
+use crate::domain::{Epoch, MonoMs, Seq, Stamp, UnixMs};
 use crate::rules::{self, Event, ReadingEvent, Tick};
 use crate::store::boots::Segment;
 use crate::store::checkpoints::{self, Checkpoint};
 use crate::store::epochs;
 use crate::store::inputs::{self, Input, ReplayRow};
 
+use super::live::Door;
 use super::saved::Saved;
 
 /// Where a walk begins: the state after `seq` of epoch `epoch_no`.
@@ -22,7 +23,7 @@ pub struct Start {
     /// None: there is no checkpoint, so it begins at the beginning.
     pub last: Option<Stamp>,
     /// Doors whose state is known, and since when in judging time.
-    pub doors: BTreeMap<DeviceNo, (bool, Tick)>,
+    pub doors: BTreeMap<Door, (bool, Tick)>,
     pub epoch_no: u32,
     pub seq: Seq,
 }

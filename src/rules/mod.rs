@@ -366,6 +366,8 @@ pub enum HoldCause {
     Recovering,
     /// The controller says that it defrosts, or did so shortly before.
     Defrost,
+    /// Single samples that their neighbours contradict.
+    Flicker,
 }
 
 impl HoldCause {
@@ -377,6 +379,7 @@ impl HoldCause {
             HoldCause::NotLearned => "not_learned",
             HoldCause::Recovering => "recovering",
             HoldCause::Defrost => "defrost",
+            HoldCause::Flicker => "flicker",
         }
     }
 }

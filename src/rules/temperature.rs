@@ -135,8 +135,9 @@ impl Unit {
         let look = Look {
             tick: reading.tick,
             celsius: celsius(reading.temperature.hundredths),
+            min: celsius(i32::try_from(limits.min).unwrap_or(i32::MIN)),
             max: celsius(i32::try_from(limits.max).unwrap_or(i32::MAX)),
-            is_out: probe.out == Some(Violated::Max),
+            out: probe.out,
             is_too_long: probe.above.sum_ms >= constants.above_limit_ms(),
             interval_ms: probe.interval_ms,
         };
@@ -308,7 +309,7 @@ impl Unit {
         let mut out = self.probes.iter().filter(|probe| probe.out.is_some());
         let usual = out
             .try_fold(None, |least: Option<(Tick, HoldCause)>, probe| {
-                let hold = probe.sense.hold().filter(|_| probe.out == Some(Violated::Max))?;
+                let hold = probe.sense.hold()?;
                 let own = (hold.until, hold.cause);
                 Some(Some(least.filter(|least| least.0 <= own.0).unwrap_or(own)))
             })

@@ -10,11 +10,16 @@ use frostguard_hub::rules::{
 use super::play::{Heard, MINUTE_MS};
 use super::unit::{MINUTES, Unit};
 
-/// From when to when an alarm was up, in ms.
-pub type Alarms = Vec<(i64, i64)>;
+/// From when to when an alarm was up, in ms of the month, and why it was raised.
+#[derive(Clone, Copy, Debug)]
+pub struct Alarm {
+    pub from: i64,
+    pub to: i64,
+    pub why: &'static str,
+}
 
 /// Reading by reading: out for `delay_min`, until one is inside again.
-pub fn plain(unit: &Unit, heard: &[(i64, Heard)], delay_min: i64) -> Alarms {
+pub fn plain(unit: &Unit, heard: &[(i64, Heard)], delay_min: i64) -> Vec<Alarm> {
     let (min, max) = ((unit.min * 100.0) as i32, (unit.max * 100.0) as i32);
     let (mut alarms, mut since, mut raised) = (Vec::new(), None, None);
     for &(at, what) in heard {
@@ -22,19 +27,19 @@ pub fn plain(unit: &Unit, heard: &[(i64, Heard)], delay_min: i64) -> Alarms {
         if value < min || value > max {
             let since = *since.get_or_insert(at);
             if at - since >= delay_min * MINUTE_MS {
-                raised.get_or_insert(at);
+                raised.get_or_insert((at, "limit"));
             }
         } else {
             since = None;
-            alarms.extend(raised.take().map(|from| (from, at)));
+            alarms.extend(raised.take().map(|(from, why)| Alarm { from, to: at, why }));
         }
     }
-    alarms.extend(raised.map(|from| (from, MINUTES * MINUTE_MS)));
+    alarms.extend(raised.map(|(from, why)| Alarm { from, to: MINUTES * MINUTE_MS, why }));
     alarms
 }
 
 /// The hub's own rules: confirmed temperature alarms.
-pub fn rules(unit: &Unit, heard: &[(i64, Heard)]) -> Alarms {
+pub fn rules(unit: &Unit, heard: &[(i64, Heard)]) -> Vec<Alarm> {
     let no = UnitNo(unit.no);
     let config = RuleConfig {
         units: vec![UnitConfig {
@@ -71,16 +76,16 @@ pub fn rules(unit: &Unit, heard: &[(i64, Heard)]) -> Alarms {
         step(&mut state, &event, At { tick: Tick(tick), epoch: Epoch([0; 16]), after: Seq(seq) }, &mut out);
         for decision in out.drain(..) {
             match decision.what {
-                What::Raised { alert_type: AlertType::AlarmActive, .. } => {
-                    raised.get_or_insert(decision.tick.0);
+                What::Raised { alert_type: AlertType::AlarmActive, reason, .. } => {
+                    raised.get_or_insert((decision.tick.0, reason.as_str()));
                 }
                 What::Resolved { alert_type: AlertType::AlarmActive, .. } => {
-                    alarms.extend(raised.take().map(|from| (from, decision.tick.0)));
+                    alarms.extend(raised.take().map(|(from, why)| Alarm { from, to: decision.tick.0, why }));
                 }
                 _ => {}
             }
         }
     }
-    alarms.extend(raised.map(|from| (from, MINUTES * MINUTE_MS)));
+    alarms.extend(raised.map(|(from, why)| Alarm { from, to: MINUTES * MINUTE_MS, why }));
     alarms
 }

@@ -39,17 +39,13 @@ impl Days {
         usize::from(self.filled).min(DAYS)
     }
 
-    /// The longest in ms, less the longest of all once there are enough: one bad day is no habit.
-    pub fn usual_ms(&self) -> i64 {
-        let (mut first, mut second) = (0, 0);
-        for &seconds in &self.longest[..self.count()] {
-            if seconds > first {
-                (first, second) = (seconds, first);
-            } else {
-                second = second.max(seconds);
-            }
-        }
-        1_000 * i64::from(if self.count() >= 5 { second } else { first })
+    /// The longest in ms, less the `bad_days` longest of all once half of the days are known: a bad day is no habit.
+    pub fn usual_ms(&self, bad_days: usize) -> i64 {
+        let count = self.count();
+        let mut sorted = self.longest;
+        sorted[..count].sort_unstable_by(|a, b| b.cmp(a));
+        let skipped = if count >= DAYS / 2 { bad_days.min(count - DAYS / 2 + 1) } else { 0 };
+        1_000 * sorted[..count].get(skipped).copied().map_or(0, i64::from)
     }
 
     fn slot(&mut self, seconds: u32) {

@@ -14,9 +14,12 @@ const DAYS_KEPT: usize = 14;
 const DAYS_NEEDED: usize = 3;
 /// Hundredths of a degree between usual cold and limit, at least: below, the limit itself is the line.
 const MARGIN_MIN: i32 = 200;
+/// Hundredths of a degree by which no compressor overshoots, and how cold a freezer may be before that is known.
+const ODD_BELOW: i32 = 800;
+const NOT_LEARNED_MARGIN: i32 = 1_500;
 /// Shorter ones are compressor cycles.
-const LEARN_MS_MIN: i64 = 20 * MINUTE_MS;
-const ALLOWED_MS_MIN: i64 = 3 * 60 * MINUTE_MS;
+const LEARN_MS_MIN: i64 = 10 * MINUTE_MS;
+const ALLOWED_MS_MIN: i64 = 75 * MINUTE_MS;
 /// Told for so long and not drifting: this is the new usual.
 const ACCEPT_MS: i64 = 48 * 60 * MINUTE_MS;
 const STEADY: i32 = 80;
@@ -38,7 +41,9 @@ pub(super) struct Level {
     cold: Option<Tick>,
     /// The coldest since.
     lowest: i32,
-    absences: Days,
+    /// The last time it was above the limit: the pull-down after it is no failure.
+    above: Option<Tick>,
+    lukewarm: Days,
     /// Since when it fails, and the coldest at that time.
     failing: Option<(Tick, i32)>,
     /// The upper limit at the newest reading.
@@ -46,8 +51,11 @@ pub(super) struct Level {
 }
 
 impl Level {
-    pub fn follow(&mut self, tick: Tick, value: i32, max: i32) {
+    pub fn follow(&mut self, tick: Tick, value: i32, max: i32, is_above: bool) {
         self.max = max;
+        if is_above {
+            self.above = Some(tick);
+        }
         self.follow_blocks(tick, value);
         let Some(line) = self.line() else {
             self.cold = None;
@@ -58,18 +66,21 @@ impl Level {
             (self.cold, self.lowest) = (Some(tick), value);
             return;
         };
-        let absence_ms = tick.since(cold);
+        // What is above the limit is not judged here.
+        let lukewarm_ms = tick.since(self.above.map_or(cold, |above| above.max(cold)));
         if value <= line {
-            if absence_ms >= LEARN_MS_MIN {
+            if lukewarm_ms >= LEARN_MS_MIN {
                 let most_ms = self.allowed_ms() * 6 / 5;
-                self.absences.push(tick, absence_ms.min(most_ms));
+                self.lukewarm.push(tick, lukewarm_ms.min(most_ms));
             }
             (self.cold, self.lowest, self.failing) = (Some(tick), value, None);
             return;
         }
         self.lowest = self.lowest.min(value);
         match self.failing {
-            None if absence_ms > self.allowed_ms() && self.absences.count() >= DAYS_NEEDED => {
+            None if lukewarm_ms > self.allowed_ms()
+                && self.lukewarm.count() >= DAYS_NEEDED =>
+            {
                 self.failing = Some((tick, self.lowest));
                 self.lowest = value;
             }
@@ -85,6 +96,11 @@ impl Level {
         }
     }
 
+    /// Colder than this a probe flickers: well below the usual cold, or below what a freezer of this limit may have.
+    pub fn coldest_sensible(&self, max: i32) -> i32 {
+        self.usual_cold().unwrap_or(max.saturating_sub(NOT_LEARNED_MARGIN)).saturating_sub(ODD_BELOW)
+    }
+
     pub fn is_failing(&self) -> bool {
         self.failing.is_some()
     }
@@ -98,7 +114,7 @@ impl Level {
     }
 
     pub fn accept(&mut self) {
-        *self = Self { absences: self.absences, max: self.max, ..Self::default() };
+        *self = Self { lukewarm: self.lukewarm, max: self.max, ..Self::default() };
     }
 
     /// When even the coldest will be above the limit, by how fast that has been warming; else for how long it was not
@@ -117,11 +133,11 @@ impl Level {
         Some(Estimate::NotColdFor { minutes: minutes(tick.since(cold)), usual: minutes(self.allowed_ms()) })
     }
 
-    /// Half way from the usual cold to the limit: a compressor that works gets below it in every cycle.
+    /// Two fifths of the way from the usual cold to the limit: a compressor that works gets below it in every cycle.
     fn line(&self) -> Option<i32> {
         let usual = self.usual_cold()?;
         let margin = self.max.saturating_sub(usual);
-        (margin >= MARGIN_MIN).then(|| usual + margin / 2)
+        (margin >= MARGIN_MIN).then(|| usual + margin / 5 * 2)
     }
 
     /// The lower third of the days.
@@ -136,7 +152,7 @@ impl Level {
     }
 
     fn allowed_ms(&self) -> i64 {
-        (self.absences.usual_ms() * 3 / 2 + 30 * MINUTE_MS).max(ALLOWED_MS_MIN)
+        (self.lukewarm.usual_ms(2) * 4 / 3 + 20 * MINUTE_MS).max(ALLOWED_MS_MIN)
     }
 
     fn follow_blocks(&mut self, tick: Tick, value: i32) {

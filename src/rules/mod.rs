@@ -414,7 +414,7 @@ impl HoldEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Estimate {
-    /// Even its coldest will be above the limit in so many minutes if it goes on warming like this.
+    /// Even its coldest will be above the limit in so many minutes if it goes on as in the last days.
     CrossesIn { minutes: u32 },
     /// It does not reach its usual cold for so many minutes; the longest that is usual.
     NotColdFor { minutes: u32, usual: u32 },

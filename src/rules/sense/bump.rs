@@ -102,5 +102,7 @@ pub(super) fn allowed_ms(stalls: &Days, interval_ms: i64) -> i64 {
     if !is_learned(stalls) {
         return NOT_LEARNED_MS + 2 * sampling_ms;
     }
-    (stalls.usual_ms(1) * 8 / 7 + 3 * MINUTE_MS + sampling_ms).clamp(ALLOWED_MS_MIN, ALLOWED_MS_MAX)
+    // A new rhythm counts at once, and one bad day no longer than for two.
+    let usual_ms = stalls.usual_ms(1).max(stalls.recent_ms());
+    (usual_ms * 8 / 7 + 3 * MINUTE_MS + sampling_ms).clamp(ALLOWED_MS_MIN, ALLOWED_MS_MAX)
 }

@@ -48,6 +48,13 @@ impl Days {
         1_000 * sorted[..count].get(skipped).copied().map_or(0, i64::from)
     }
 
+    /// The longest of this day and the one before.
+    pub fn recent_ms(&self) -> i64 {
+        let at = usize::from(self.at);
+        let days = [at, (at + DAYS - 1) % DAYS].map(|day| self.longest.get(day).copied().unwrap_or_default());
+        1_000 * i64::from(days[0].max(days[1]))
+    }
+
     fn slot(&mut self, seconds: u32) {
         if let Some(slot) = self.longest.get_mut(usize::from(self.at)) {
             *slot = seconds;

@@ -17,14 +17,14 @@ const MARGIN_MIN: i32 = 200;
 /// Hundredths of a degree by which no compressor overshoots, and how cold a freezer may be before that is known.
 const ODD_BELOW: i32 = 800;
 const NOT_LEARNED_MARGIN: i32 = 1_500;
-/// Shorter ones are compressor cycles.
-const LEARN_MS_MIN: i64 = 10 * MINUTE_MS;
+/// Days that may have been worse: failures come back on other days.
+const BAD_DAYS: usize = 2;
 const ALLOWED_MS_MIN: i64 = 75 * MINUTE_MS;
 /// Told for so long and not drifting: this is the new usual.
 const ACCEPT_MS: i64 = 48 * 60 * MINUTE_MS;
 const STEADY: i32 = 80;
-/// No estimate looks further ahead.
-const AHEAD_MIN_MAX: i64 = 7 * 24 * 60;
+/// Hundredths of a degree in two days that are a drift.
+const DRIFT_MIN: i64 = 40;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Level {
@@ -69,10 +69,8 @@ impl Level {
         // What is above the limit is not judged here.
         let lukewarm_ms = tick.since(self.above.map_or(cold, |above| above.max(cold)));
         if value <= line {
-            if lukewarm_ms >= LEARN_MS_MIN {
-                let most_ms = self.allowed_ms() * 6 / 5;
-                self.lukewarm.push(tick, lukewarm_ms.min(most_ms));
-            }
+            let most_ms = self.allowed_ms() * 6 / 5;
+            self.lukewarm.push(tick, lukewarm_ms.min(most_ms));
             (self.cold, self.lowest, self.failing) = (Some(tick), value, None);
             return;
         }
@@ -117,20 +115,23 @@ impl Level {
         *self = Self { lukewarm: self.lukewarm, max: self.max, ..Self::default() };
     }
 
-    /// When even the coldest will be above the limit, by how fast that has been warming; else for how long it was not
-    /// cold.
+    /// When even the coldest will be above the limit, where it has been getting warmer from day to day; else for how
+    /// long it was not cold.
     pub fn estimate(&self, tick: Tick) -> Option<Estimate> {
-        let (cold, usual_cold) = (self.cold?, self.usual_cold()?);
-        self.failing?;
+        let cold = self.failing.and(self.cold)?;
+        let minutes = |minutes: i64| u32::try_from(minutes).unwrap_or(u32::MAX);
+        let day = |back: usize| {
+            let at = (usize::from(self.day_at) + 2 * DAYS_KEPT - back) % DAYS_KEPT;
+            i64::from(self.days[at])
+        };
+        // Over two days: a single one may have been warm.
+        let drift_two_days = if usize::from(self.day_count) > 2 { day(1) - day(3) } else { 0 };
         let left = i64::from(self.max) - i64::from(self.lowest);
-        let risen = i64::from(self.lowest) - i64::from(usual_cold);
-        let over_min = tick.since(cold) / MINUTE_MS;
-        let crosses_min = if risen > 0 && left > 0 { left.saturating_mul(over_min) / risen } else { AHEAD_MIN_MAX };
-        if crosses_min < AHEAD_MIN_MAX {
-            return Some(Estimate::CrossesIn { minutes: u32::try_from(crosses_min).unwrap_or(u32::MAX) });
+        if drift_two_days >= DRIFT_MIN && left > 0 {
+            return Some(Estimate::CrossesIn { minutes: minutes(left * 2 * 24 * 60 / drift_two_days) });
         }
-        let minutes = |ms: i64| u32::try_from(ms / MINUTE_MS).unwrap_or(u32::MAX);
-        Some(Estimate::NotColdFor { minutes: minutes(tick.since(cold)), usual: minutes(self.allowed_ms()) })
+        let not_cold = minutes(tick.since(cold) / MINUTE_MS);
+        Some(Estimate::NotColdFor { minutes: not_cold, usual: minutes(self.allowed_ms() / MINUTE_MS) })
     }
 
     /// Two fifths of the way from the usual cold to the limit: a compressor that works gets below it in every cycle.
@@ -152,7 +153,7 @@ impl Level {
     }
 
     fn allowed_ms(&self) -> i64 {
-        (self.lukewarm.usual_ms(2) * 4 / 3 + 20 * MINUTE_MS).max(ALLOWED_MS_MIN)
+        (self.lukewarm.usual_ms(BAD_DAYS) * 4 / 3 + 20 * MINUTE_MS).max(ALLOWED_MS_MIN)
     }
 
     fn follow_blocks(&mut self, tick: Tick, value: i32) {

@@ -127,12 +127,10 @@ impl Sense {
 
     /// What can be said about an alarm that is raised now.
     pub fn estimate(&self, tick: Tick, interval_ms: i64) -> Option<Estimate> {
+        let Some(bump) = &self.bump else { return self.level.estimate(tick) };
         let minutes = |ms: i64| u32::try_from(ms / MINUTE_MS).unwrap_or(u32::MAX);
-        if let Some(bump) = &self.bump {
-            let usual = minutes(bump::allowed_ms(&self.stalls, interval_ms));
-            return Some(Estimate::OutFor { minutes: minutes(bump.age_ms(tick)), usual });
-        }
-        self.level.estimate(tick)
+        let (age_ms, usual_ms) = (bump.age_ms(tick), bump.allowed_ms(&self.stalls, interval_ms));
+        (age_ms >= usual_ms).then(|| Estimate::OutFor { minutes: minutes(age_ms), usual: minutes(usual_ms) })
     }
 
     /// A person says that this is how it is meant to be, or it has been steady for long after they were told.

@@ -51,6 +51,11 @@ fn ops() -> impl Strategy<Value = Op> {
     prop_oneof![
         30 => reading,
         2 => manual,
+        3 => (1u32..4, 8u32..10, any::<bool>()).prop_map(|(unit, device, is_open)| {
+            Op::Event(Event::Door { unit: UnitNo(unit), device: DeviceNo(device), is_open })
+        }),
+        1 => (1u32..4, any::<bool>())
+            .prop_map(|(unit, is_on)| Op::Event(Event::Defrost { unit: UnitNo(unit), is_on })),
         2 => (0usize..3).prop_map(Op::Resolve),
         1 => (any::<bool>(), 0i64..=100).prop_map(|(is_known, percent)| Op::Start { is_known, percent }),
         2 => configs().prop_map(|config| Op::Event(Event::Configured(Box::new(config)))),
@@ -173,6 +178,7 @@ proptest! {
         let (state, decisions) = play_plainly(&script);
         let mut open = BTreeMap::new();
         let mut status = BTreeMap::new();
+        let mut held = BTreeMap::new();
         let mut ids = HashSet::new();
         let mut tick = Tick(0);
         for decision in &decisions {
@@ -199,6 +205,14 @@ proptest! {
                     let before = status.insert((decision.unit, machine == Machine::Contact), to);
                     prop_assert_eq!(before.unwrap_or(UnitStatus::Ok), from);
                     prop_assert!(from != to);
+                }
+                What::Held { alert, .. } => {
+                    let id = alert.and(open.get(&(decision.unit, AlertType::AlarmActive))).map(|(id, _)| *id);
+                    prop_assert_eq!(alert, id);
+                    prop_assert!(held.insert((decision.unit, alert.is_some()), decision.tick).is_none());
+                }
+                What::HoldEnded { alert, since, .. } => {
+                    prop_assert_eq!(held.remove(&(decision.unit, alert.is_some())), Some(since));
                 }
             }
         }

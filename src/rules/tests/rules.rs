@@ -245,6 +245,7 @@ fn the_numbers_of_events_are_frozen() {
         Event::SourceUp { name: String::new() },
         Event::SourceDown { name: String::new() },
         Event::Tick,
+        Event::Defrost { unit, is_on: true },
     ];
     for (number, event) in (0u8..).zip(&events) {
         let bytes = postcard::to_allocvec(event).unwrap();

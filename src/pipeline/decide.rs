@@ -3,7 +3,9 @@
 use anyhow::Result;
 use rusqlite::Transaction;
 
-use crate::audit::event_types::{ALARM_HELD, ALARM_HOLD_ENDED, ALERT_OPENED, ALERT_RAISED, ALERT_RESOLVED, STATE_CHANGED};
+use crate::audit::event_types::{
+    ALARM_HELD, ALARM_HOLD_ENDED, ALERT_OPENED, ALERT_RAISED, ALERT_RESOLVED, STATE_CHANGED,
+};
 use crate::audit::{Actor, Entity, Payload};
 use crate::domain::{AlertType, Severity, Stamp, Temperature, UnitStatus};
 use crate::rules::{Decision, Estimate, Machine, Violated, What};

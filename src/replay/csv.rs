@@ -63,8 +63,11 @@ pub struct Reader {
 
 impl Reader {
     pub fn new(header: &str, zone: &str) -> Result<Self, HeaderError> {
-        let names: Vec<String> =
-            header.trim_start_matches('\u{feff}').split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
+        let names: Vec<String> = header
+            .trim_start_matches('\u{feff}')
+            .split(',')
+            .map(|name| name.trim().to_ascii_lowercase())
+            .collect();
         let find = |wanted: &str| names.iter().position(|name| name == wanted);
         let celsius = find("temperature_c").map(|at| (at, Scale::C));
         let fahrenheit = find("temperature_f").map(|at| (at, Scale::F));

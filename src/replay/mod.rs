@@ -2,6 +2,8 @@
 
 pub mod csv;
 mod story;
+#[cfg(test)]
+mod tests;
 
 pub use story::{HoldStory, Story};
 
@@ -68,7 +70,7 @@ impl Player {
         {
             self.step(&Event::Defrost { unit: UNIT, is_on }, row.unix_ms);
         }
-        let event = row.temperature.map_or(Event::Tick, |temperature| reading(temperature));
+        let event = row.temperature.map_or(Event::Tick, reading);
         self.step(&event, row.unix_ms);
     }
 

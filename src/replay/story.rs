@@ -91,8 +91,7 @@ impl Stories {
                 }
             }
             What::HoldEnded { alert, cause, since, end } => {
-                let held =
-                    HoldStory { cause: *cause, since: *since, until: Some(tick), end: Some(*end) };
+                let held = HoldStory { cause: *cause, since: *since, until: Some(tick), end: Some(*end) };
                 match alert {
                     Some(alert) => {
                         if let Some(last) = self.story(*alert).and_then(|story| story.held.last_mut()) {

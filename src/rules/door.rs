@@ -107,7 +107,8 @@ impl Unit {
         let was_open = self.door.is_open();
         let constants = &turn.site.constants;
         let rule = turn.site.rule(AlertType::DoorOpen, self.config.unit, turn.tick);
-        let delay_min = rule.map_or(constants.door_warning_min.into(), |rule| i64::from(rule.delay_min.max(0)));
+        let delay_min =
+            rule.map_or(constants.door_warning_min.into(), |rule| i64::from(rule.delay_min.max(0)));
         let Some(sensor) = self.door.sensor(device, turn.tick) else { return };
         sensor.heard = turn.tick;
         let opened = (turn.tick, turn.tick.plus(delay_min.saturating_mul(MINUTE_MS)));
@@ -146,7 +147,8 @@ impl Unit {
         while self.door_deadline(&turn.site.constants).is_some_and(|deadline| deadline <= turn.tick) {
             let unit = self.config.unit;
             let rule = turn.site.rule(AlertType::DoorOpen, unit, turn.tick);
-            let (first, rule) = (rule.map_or(Severity::Warning, |rule| rule.severity), rule.map(|rule| rule.id));
+            let (first, rule) =
+                (rule.map_or(Severity::Warning, |rule| rule.severity), rule.map(|rule| rule.id));
             let (told, severity) = match self.door.told {
                 Told::Nothing => (Told::Warning, first),
                 Told::Warning | Told::Critical => (Told::Critical, Severity::Critical),

@@ -21,7 +21,10 @@
 //!   from the opening, also when the door is closed within it: the air needs time to cool.
 //! - An open door holds back the upper limit only: nothing gets colder by it.
 //! - Where `defrost_unit_types` says so, an excursion above the limit is held as long as it looks like what the unit
-//!   does every day (`sense`); the longest time above the limit ends every hold.
+//!   does every day (`sense`); the longest time above the limit ends every hold, and where the delay is 0 there is none.
+//! - An alarm that was critical and is over was told: the time above the limit is counted anew after it.
+//! - A freezer that no longer reaches its usual cold is an alarm within its limits: a warning, which ends when it is cold
+//!   again, when a person says that it is meant so, or when it was steady for two days.
 //! - Of two rules of one level, one with a schedule goes first, then the smaller id. While wall time is unknown a rule
 //!   with a schedule does not hold: the unit's own limits are watched.
 
@@ -423,6 +426,7 @@ pub enum Estimate {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Violated {
     Min,
     Max,

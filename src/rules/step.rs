@@ -6,7 +6,9 @@ use uuid::Uuid;
 use super::probe::ProbeState;
 use super::state::{Site, State};
 use super::unit::Unit;
-use super::{At, Decision, Estimate, Event, Gap, HoldCause, Machine, Reason, RuleConfig, Tick, Violated, What};
+use super::{
+    At, Decision, Estimate, Event, Gap, HoldCause, Machine, Reason, RuleConfig, Tick, Violated, What,
+};
 use crate::domain::{AlertType, Severity, Temperature, UnitNo, UnitStatus};
 use frostguard_sync::ids::decision_id;
 

@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::door::is_beyond;
 use super::limits::{Limits, Place};
 use super::probe::Above;
+use super::sense::Look;
 use super::state::LastReading;
 use super::step::{Alert, Turn};
 use super::unit::Unit;
-use super::door::is_beyond;
-use super::sense::Look;
 use super::{Constants, HoldCause, HoldEnd, Machine, ReadingEvent, Reason, Tick, Violated, What};
 use crate::domain::{AlertType, Scale, Severity, Temperature, UnitStatus};
 
@@ -301,7 +301,8 @@ impl Unit {
 
     /// What keeps the excursion from being an alarm, and until when unless a reading says otherwise.
     fn hold(&self) -> Option<(Tick, HoldCause)> {
-        if self.heat.phase != Phase::Excursion {
+        // Without a delay it is meant to be an alarm at once.
+        if self.heat.phase != Phase::Excursion || self.heat.delay_ms == 0 {
             return None;
         }
         let door = (self.heat.extra_ms > 0)
@@ -355,9 +356,10 @@ impl Unit {
             .map(|probe| probe.overdue(constants))
             .min();
         if !self.is_rising() {
-            let grace = self.door.grace_until().map(|until| {
-                self.too_long(constants).map_or(until, |too_long| too_long.min(until))
-            });
+            let grace = self
+                .door
+                .grace_until()
+                .map(|until| self.too_long(constants).map_or(until, |too_long| too_long.min(until)));
             return held.into_iter().chain(grace).min();
         }
         let overdue = self.out_overdue(constants);

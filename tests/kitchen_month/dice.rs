@@ -6,7 +6,11 @@ pub struct Dice(u64);
 
 impl Dice {
     pub fn new(parts: &[u64]) -> Self {
-        Self(parts.iter().fold(0x9E37_79B9_7F4A_7C15, |sum, part| mix(sum ^ part.wrapping_mul(0xD134_2543_DE82_EF95))))
+        Self(
+            parts
+                .iter()
+                .fold(0x9E37_79B9_7F4A_7C15, |sum, part| mix(sum ^ part.wrapping_mul(0xD134_2543_DE82_EF95))),
+        )
     }
 
     fn next(&mut self) -> u64 {

@@ -1,8 +1,6 @@
 //! Who judges: the hub's rules, and the plain limit with a delay. Each says when an alarm was up.
 
-use frostguard_hub::domain::{
-    AlertType, DeviceNo, Epoch, Probe, Scale, Seq, Temperature, UnitNo,
-};
+use frostguard_hub::domain::{AlertType, DeviceNo, Epoch, Probe, Scale, Seq, Temperature, UnitNo};
 use frostguard_hub::rules::{
     At, Event, ProbeConfig, ReadingEvent, RuleConfig, State, Tick, UnitConfig, What, step,
 };

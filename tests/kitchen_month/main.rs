@@ -51,7 +51,12 @@ fn judges() -> Vec<(&'static str, Box<Judge>)> {
 /// The scores of all units, and of the freezers alone.
 fn scores(seeds: std::ops::Range<u64>) -> Vec<[Score; 2]> {
     let judges = judges();
-    let named = |name: &str| [Score { name: name.into(), ..Score::default() }, Score { name: format!("{name}, freezers"), ..Score::default() }];
+    let named = |name: &str| {
+        [
+            Score { name: name.into(), ..Score::default() },
+            Score { name: format!("{name}, freezers"), ..Score::default() },
+        ]
+    };
     let mut scores: Vec<[Score; 2]> = judges.iter().map(|(name, _)| named(name)).collect();
     let is_told = std::env::var_os("FROSTGUARD_MONTH_TELL").is_some();
     for unit in seeds.flat_map(kitchen) {
@@ -66,7 +71,12 @@ fn scores(seeds: std::ops::Range<u64>) -> Vec<[Score; 2]> {
             }
             if is_told {
                 for line in told {
-                    println!("{name:20} unit {:2} {:15} every {:4} {line}", unit.no, unit.unit_type.as_str(), unit.interval);
+                    println!(
+                        "{name:20} unit {:2} {:15} every {:4} {line}",
+                        unit.no,
+                        unit.unit_type.as_str(),
+                        unit.interval
+                    );
                 }
             }
         }
@@ -88,9 +98,16 @@ impl Score {
                 let from = alarm.from / MINUTE_MS;
                 let near = |spells: &[unit::Spell], what: &str| {
                     let found = spells.iter().rev().find(|spell| spell.from <= from);
-                    found.map_or_else(String::new, |spell| format!("{what} {} min before for {:.0}", from - spell.from, spell.minutes))
+                    found.map_or_else(String::new, |spell| {
+                        format!("{what} {} min before for {:.0}", from - spell.from, spell.minutes)
+                    })
                 };
-                told.push(format!("false {} at {from} for {minutes}, {}, {}", alarm.why, near(&unit.loads, "load"), near(&unit.defrosts, "defrost")));
+                told.push(format!(
+                    "false {} at {from} for {minutes}, {}, {}",
+                    alarm.why,
+                    near(&unit.loads, "load"),
+                    near(&unit.defrosts, "defrost")
+                ));
             }
         }
         for failure in &unit.failures {

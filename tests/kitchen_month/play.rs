@@ -27,8 +27,7 @@ struct Air<'a> {
 
 /// The month of a unit as its sensors tell it.
 pub fn month(unit: &Unit) -> Vec<(i64, Heard)> {
-    let mut air =
-        Air { unit, base: unit.setpoint, doors: 0.0, defrost: 0, door: 0, load: 0, before: None };
+    let mut air = Air { unit, base: unit.setpoint, doors: 0.0, defrost: 0, door: 0, load: 0, before: None };
     let mut sensor = Dice::new(&[unit.seed, 77]);
     let mut heard = Vec::new();
     let mut next = 0.0;
@@ -81,7 +80,8 @@ impl Air<'_> {
             Some((Kind::Stop | Kind::Defrosting, _)) => is_cooling = false,
             None => {}
         }
-        while unit.defrosts.get(self.defrost).is_some_and(|spell| minute >= spell.from + spell.minutes as i64) {
+        while unit.defrosts.get(self.defrost).is_some_and(|spell| minute >= spell.from + spell.minutes as i64)
+        {
             self.defrost += 1;
             self.before = None;
         }
@@ -92,7 +92,8 @@ impl Air<'_> {
             self.base = before.max(setpoint - 2.0) + spell.rise * share.powf(unit.bend);
         } else if is_cooling {
             let load = self.load(minute);
-            let dip = unit.defrosts.get(self.defrost).is_some_and(|spell| spell.from - minute < 12) && unit.dips;
+            let dip =
+                unit.defrosts.get(self.defrost).is_some_and(|spell| spell.from - minute < 12) && unit.dips;
             let target = setpoint + load - if dip { 2.0 } else { 0.0 };
             self.base += (target - self.base) / if load > 0.0 { 12.0 } else { pull_down };
             self.before = None;
@@ -142,7 +143,10 @@ impl Air<'_> {
 
     fn follow_doors(&mut self, minute: i64, is_cooling: bool) -> bool {
         let doors = &self.unit.doors;
-        while doors.get(self.door).is_some_and(|spell| minute as f64 >= spell.from as f64 + spell.minutes.max(1.0)) {
+        while doors
+            .get(self.door)
+            .is_some_and(|spell| minute as f64 >= spell.from as f64 + spell.minutes.max(1.0))
+        {
             self.door += 1;
         }
         let open = doors.get(self.door).filter(|spell| minute >= spell.from);

@@ -238,12 +238,17 @@ fn loads(unit_type: UnitType, dice: &mut Dice) -> Vec<Spell> {
             UnitType::BlastChiller if day % 7 < 5 => {
                 for hour in [9.0, 13.0, 17.0] {
                     let from = day * 1_440 + (60.0 * (hour + dice.between(0.0, 2.0))) as i64;
-                    spells.push(Spell { from, minutes: dice.between(30.0, 80.0), rise: dice.between(8.0, 16.0) });
+                    spells.push(Spell {
+                        from,
+                        minutes: dice.between(30.0, 80.0),
+                        rise: dice.between(8.0, 16.0),
+                    });
                 }
             }
             UnitType::WalkInFreezer | UnitType::WalkInCooler if dice.chance(0.08) => {
                 let from = day * 1_440 + (60.0 * dice.between(7.0, 13.0)) as i64;
-                let rise = if unit_type.is_freezer() { dice.between(5.0, 15.0) } else { dice.between(1.0, 4.0) };
+                let rise =
+                    if unit_type.is_freezer() { dice.between(5.0, 15.0) } else { dice.between(1.0, 4.0) };
                 spells.push(Spell { from, minutes: dice.between(20.0, 240.0), rise });
             }
             _ => {}

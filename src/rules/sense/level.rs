@@ -76,9 +76,7 @@ impl Level {
         }
         self.lowest = self.lowest.min(value);
         match self.failing {
-            None if lukewarm_ms > self.allowed_ms()
-                && self.lukewarm.count() >= DAYS_NEEDED =>
-            {
+            None if lukewarm_ms > self.allowed_ms() && self.lukewarm.count() >= DAYS_NEEDED => {
                 self.failing = Some((tick, self.lowest));
                 self.lowest = value;
             }

@@ -24,8 +24,11 @@ fn an_open_door_is_a_warning_then_critical_and_ends_when_closed() {
     check(FRIDGE, "0 open\n 30 tick => @3 open door warning; @10 raise door critical door_open_too_long");
     // A second "open" does not begin anew.
     check(FRIDGE, "0 open\n 2 open\n 3 tick => open door warning\n 4 open");
-    check("fridge 0.0..5.0 door_warning_min=0 door_critical_min=1", "0 open => open door warning
-         1 close => raise door critical door_open_too_long; resolve door");
+    check(
+        "fridge 0.0..5.0 door_warning_min=0 door_critical_min=1",
+        "0 open => open door warning
+         1 close => raise door critical door_open_too_long; resolve door",
+    );
 }
 
 #[test]
@@ -41,7 +44,10 @@ fn a_rule_gives_the_first_severity_and_the_warnings_delay() {
         "fridge 0.0..5.0 rule=door/warning/20",
         "0 open\n 30 tick => @20 open door warning; @20 raise door critical door_open_too_long",
     );
-    check("fridge 0.0..5.0 rule=door/critical/0", "0 open => open door critical\n 30 tick\n 31 close => resolve door");
+    check(
+        "fridge 0.0..5.0 rule=door/critical/0",
+        "0 open => open door critical\n 30 tick\n 31 close => resolve door",
+    );
 }
 
 #[test]
@@ -97,7 +103,10 @@ fn the_grace_holds_an_excursion_back_for_ten_minutes_and_doubles_the_delay_after
          31 6.0 => held door_delay since 21 alarm; raise alarm critical confirm_delay_over; \
                    excursion>alarm_active confirm_delay_over"
             .replace("4 close => open door warning; resolve door", "4 close => resolve door")
-            .replace("2 6.0 => hold door_grace until 11", "2 6.0 => hold door_grace until 11\n 3 close\n 3:30 open")
+            .replace(
+                "2 6.0 => hold door_grace until 11",
+                "2 6.0 => hold door_grace until 11\n 3 close\n 3:30 open",
+            )
             .replace("4 close => resolve door", "4 close")
             .as_str(),
     );

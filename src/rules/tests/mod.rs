@@ -78,8 +78,12 @@ impl Player {
             ["fault"] => Event::Faulty { unit: UNIT, device: DeviceNo(1), probe: Probe::EXTERNAL },
             ["open"] => Event::Door { unit: UNIT, device: DeviceNo(9), is_open: true },
             ["close"] => Event::Door { unit: UNIT, device: DeviceNo(9), is_open: false },
-            ["open", door] => Event::Door { unit: UNIT, device: DeviceNo(door.parse().expect("device")), is_open: true },
-            ["close", door] => Event::Door { unit: UNIT, device: DeviceNo(door.parse().expect("device")), is_open: false },
+            ["open", door] => {
+                Event::Door { unit: UNIT, device: DeviceNo(door.parse().expect("device")), is_open: true }
+            }
+            ["close", door] => {
+                Event::Door { unit: UNIT, device: DeviceNo(door.parse().expect("device")), is_open: false }
+            }
             ["defrost", word] => Event::Defrost { unit: UNIT, is_on: word == "on" },
             ["source"] => Event::SourceDown { name: "usb".into() },
             ["manual", value] => Event::ManualLog { unit: UNIT, temperature: self.degrees(value) },

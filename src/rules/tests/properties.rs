@@ -282,6 +282,47 @@ proptest! {
     }
 
     #[test]
+    fn nothing_holds_an_alarm_back_beyond_the_longest_time_above(
+        steps in prop::collection::vec((1i64..25, 0usize..5, 0u8..12), 1..200),
+        kind in prop_oneof![Just("freezer"), Just("fridge")],
+        delay in 0u32..300,
+    ) {
+        let site = format!("{kind} -30.0..-15.0 rule=unit/-/-/{delay} door_grace_min=240 door_mask_day_min=999");
+        let mut player = Player::new(&site);
+        let (mut minute, mut sum, mut above, mut last_above) = (0, 0, false, 0);
+        for (wait, level, other) in steps {
+            minute += wait;
+            let is_critical = |player: &Player| {
+                let mut open = player.state.open_alerts().filter(|open| open.alert_type == AlertType::AlarmActive);
+                open.any(|open| open.severity == Severity::Critical)
+            };
+            let was_critical = is_critical(&player);
+            let decisions = match other {
+                0 => player.play(&format!("{minute} open")),
+                1 => player.play(&format!("{minute} close")),
+                2 => player.play(&format!("{minute} defrost on")),
+                _ => String::new(),
+            };
+            let celsius = ["-22.0", "-16.0", "-15.2", "-14.0", "-5.0"][level];
+            let decisions = decisions + &player.play(&format!("{minute} {celsius}"));
+            if minute - last_above >= 60 {
+                sum = 0;
+                above = false;
+            }
+            sum += if above { wait } else { 0 };
+            above = level >= 3;
+            last_above = if above { minute } else { last_above };
+            // Told, and over: counted anew.
+            if decisions.contains("resolve alarm") && (was_critical || decisions.contains("critical")) {
+                sum = 0;
+            }
+            if above && sum >= 120 {
+                prop_assert!(is_critical(&player), "at {minute}");
+            }
+        }
+    }
+
+    #[test]
     fn a_damaged_checkpoint_is_refused_or_usable(
         script in scripts(), place in any::<prop::sample::Index>(), value in any::<u8>(), tick in any::<i64>(),
     ) {

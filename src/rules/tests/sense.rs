@@ -70,6 +70,10 @@ fn a_defrost_is_held_from_the_first_day_and_each_hold_is_told() {
     // Other types, and freezers where it is switched off, are watched by the plain limit.
     let told = self::told("fridge -35.0..-15.0 every=60", 1, 0..MINUTES_A_DAY / 4, healthy);
     assert_eq!(told, ["24: raise alarm critical confirm_delay_over"]);
+    // A delay of 0 is meant: at once.
+    let told =
+        self::told("freezer -35.0..-15.0 every=60 confirm_delay_min=0", 1, 0..MINUTES_A_DAY / 4, healthy);
+    assert_eq!(told, ["14: raise alarm critical confirm_delay_over"]);
 }
 
 #[test]
@@ -103,7 +107,10 @@ fn a_defrost_that_does_not_end_is_known_soon_after_it_should_have() {
         _ => healthy(minute),
     };
     let told = told("freezer -35.0..-15.0 every=60", 1, 0..LEARNED + 700, air);
-    assert_eq!(alarms(&told), [format!("{}: raise alarm critical confirm_delay_over out 38/37", begins + 52)]);
+    assert_eq!(
+        alarms(&told),
+        [format!("{}: raise alarm critical confirm_delay_over out 38/37", begins + 52)]
+    );
 }
 
 #[test]

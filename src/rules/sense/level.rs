@@ -19,7 +19,9 @@ const ODD_BELOW: i32 = 800;
 const NOT_LEARNED_MARGIN: i32 = 1_500;
 /// Days that may have been worse: failures come back on other days.
 const BAD_DAYS: usize = 2;
-const ALLOWED_MS_MIN: i64 = 75 * MINUTE_MS;
+const ALLOWED_MS_MIN: i64 = 45 * MINUTE_MS;
+const ALLOWED_SAMPLES_MIN: i64 = 3;
+const SLACK_MS: i64 = 15 * MINUTE_MS;
 /// Told for so long and not drifting: this is the new usual.
 const ACCEPT_MS: i64 = 48 * 60 * MINUTE_MS;
 const STEADY: i32 = 80;
@@ -46,13 +48,15 @@ pub(super) struct Level {
     lukewarm: Days,
     /// Since when it fails, and the coldest at that time.
     failing: Option<(Tick, i32)>,
-    /// The upper limit at the newest reading.
+    /// The upper limit at the newest reading, and how often there is one.
     max: i32,
+    interval_s: u16,
 }
 
 impl Level {
-    pub fn follow(&mut self, tick: Tick, value: i32, max: i32, is_above: bool) {
+    pub fn follow(&mut self, tick: Tick, value: i32, max: i32, is_above: bool, interval_ms: i64) {
         self.max = max;
+        self.interval_s = u16::try_from(interval_ms / 1_000).unwrap_or(u16::MAX);
         if is_above {
             self.above = Some(tick);
         }
@@ -110,7 +114,7 @@ impl Level {
     }
 
     pub fn accept(&mut self) {
-        *self = Self { lukewarm: self.lukewarm, max: self.max, ..Self::default() };
+        *self = Self { lukewarm: self.lukewarm, max: self.max, interval_s: self.interval_s, ..Self::default() };
     }
 
     /// When even the coldest will be above the limit, where it has been getting warmer from day to day; else for how
@@ -151,7 +155,9 @@ impl Level {
     }
 
     fn allowed_ms(&self) -> i64 {
-        (self.lukewarm.usual_ms(BAD_DAYS) * 4 / 3 + 20 * MINUTE_MS).max(ALLOWED_MS_MIN)
+        let interval_ms = i64::from(self.interval_s) * 1_000;
+        let usual_ms = self.lukewarm.usual_ms(BAD_DAYS) * 4 / 3 + SLACK_MS + interval_ms;
+        usual_ms.max(ALLOWED_MS_MIN + ALLOWED_SAMPLES_MIN * interval_ms)
     }
 
     fn follow_blocks(&mut self, tick: Tick, value: i32) {

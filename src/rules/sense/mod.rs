@@ -87,7 +87,7 @@ impl Sense {
         }
         let value = self.smooth(look.celsius);
         let is_long = self.bump.is_some_and(|bump| bump.age_ms(tick) >= bump::LEARN_MS_MIN);
-        self.level.follow(tick, value, max, is_long);
+        self.level.follow(tick, value, max, is_long, look.interval_ms);
 
         self.hold = None;
         if look.out == Some(Violated::Min) && value >= min {

@@ -24,7 +24,8 @@ const PROGRESS: i32 = 30;
 const PROGRESS_MS: i64 = 18 * MINUTE_MS;
 /// No pull-down that is one is slower than this, in hundredths of a degree an hour.
 const FALL_PER_HOUR_MIN: i64 = 200;
-/// One that turned back before is a room in use rather than a dead compressor.
+/// One that came back by this and half of the way is a room in use rather than a dead compressor.
+const WORKED_MIN: i32 = 200;
 const WORKED_MS: i64 = 105 * MINUTE_MS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,7 +65,8 @@ impl Bump {
         let progress_ms = PROGRESS_MS.max(interval_ms.min(MINUTE_MS * 30) * 3 / 2);
         let is_recovering = fall >= FALL_MIN.max(way / 8) && tick.since(self.low.0) <= progress_ms;
         if is_recovering {
-            self.has_worked = true;
+            // A coil that was hot gives its heat away without a compressor, too, but not half of the way back.
+            self.has_worked |= fall >= WORKED_MIN.max(way / 2);
         } else {
             self.stalled = tick;
         }

@@ -5,7 +5,8 @@
 //!
 //! - `state`: what is remembered, its checkpoint, what it shows; `unit`, `probe`: its parts.
 //! - `step`: events and deadlines in order; `temperature`, `contact`: the two machines.
-//! - `door`: doors, their alert, and what they hold back; `sense`: what is usual for a probe of a freezer.
+//! - `door`: doors, their alert, and what they hold back; `sense`: what is usual for a probe of a freezer; `hold`: how
+//!   both keep an excursion from being an alarm.
 //! - `limits`: which rule applies and what it makes of a temperature; `schedule`, `zone`: when it holds.
 //!
 //! What the two tables of the domain leave open is decided so:
@@ -30,6 +31,7 @@
 
 mod contact;
 mod door;
+mod hold;
 mod limits;
 mod probe;
 mod schedule;
@@ -42,6 +44,7 @@ mod tests;
 mod unit;
 mod zone;
 
+pub use hold::{Estimate, HoldCause, HoldEnd};
 pub use schedule::ScheduleError;
 pub use state::{LastReading, OpenAlert, STATE_VERSION, State, StateError, UnitView};
 pub use step::step;
@@ -351,78 +354,6 @@ pub enum What {
     Held { alert: Option<Uuid>, cause: HoldCause, until: Tick },
     /// What began at `since` is over.
     HoldEnded { alert: Option<Uuid>, cause: HoldCause, since: Tick, end: HoldEnd },
-}
-
-/// What keeps an excursion from being an alarm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HoldCause {
-    /// The grace of an open door.
-    DoorGrace,
-    /// The doubled confirm delay after it.
-    DoorDelay,
-    /// Still within what this unit's defrosts and deliveries take.
-    Usual,
-    /// The same, while too little is learned: what freezers usually take.
-    NotLearned,
-    /// It is getting colder fast enough.
-    Recovering,
-    /// The controller says that it defrosts, or did so shortly before.
-    Defrost,
-    /// Single samples that their neighbours contradict.
-    Flicker,
-}
-
-impl HoldCause {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            HoldCause::DoorGrace => "door_grace",
-            HoldCause::DoorDelay => "door_delay",
-            HoldCause::Usual => "usual",
-            HoldCause::NotLearned => "not_learned",
-            HoldCause::Recovering => "recovering",
-            HoldCause::Defrost => "defrost",
-            HoldCause::Flicker => "flicker",
-        }
-    }
-}
-
-/// How a hold ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HoldEnd {
-    /// The temperature came back by itself.
-    BackInside,
-    /// The door's grace was over: an excursion began.
-    Excursion,
-    Alarm,
-    ByPerson,
-    /// The unit was removed.
-    Removed,
-}
-
-impl HoldEnd {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            HoldEnd::BackInside => "back_inside",
-            HoldEnd::Excursion => "excursion",
-            HoldEnd::Alarm => "alarm",
-            HoldEnd::ByPerson => "by_person",
-            HoldEnd::Removed => "removed",
-        }
-    }
-}
-
-/// What can be told about the future, or against what is usual.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Estimate {
-    /// Even its coldest will be above the limit in so many minutes if it goes on as in the last days.
-    CrossesIn { minutes: u32 },
-    /// It does not reach its usual cold for so many minutes; the longest that is usual.
-    NotColdFor { minutes: u32, usual: u32 },
-    /// Out for so many minutes without turning back; the longest that is usual (or allowed while nothing is learned).
-    OutFor { minutes: u32, usual: u32 },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,13 +2,14 @@
 //! soon is a failure known? The hub's rules beside the plain limit with a delay.
 //!
 //! Shapes and sizes are those of measured cold rooms: defrosts by the clock and on demand, deliveries, doors, failures of
-//! each kind, and what goes wrong with the data itself.
+//! each kind, and what goes wrong with the data itself. The rules were tuned on seeds below 10.
 //!
-//! An alarm is *false* when it overlaps no failure (nor the pull-down after one). A failure is *known* as soon as an alarm
-//! is up that would not be up in the same month without that failure: who calls at each defrost has not yet told that
-//! one of them does not end. The table also shows when the first alarm of any kind was up.
+//! An alarm is *false* when it overlaps no failure (nor the pull-down after one). A failure is *known* as soon as an
+//! alarm is up that would not be up in the same month without that failure, nor was shortly before: who calls at each
+//! defrost has not yet told that one of them does not end. The last column has the first alarm of any kind.
 //!
-//! `FROSTGUARD_MONTH_SEEDS=100..140 cargo test --release --test kitchen_month -- --nocapture` prints the whole table.
+//! `FROSTGUARD_MONTH_SEEDS=100..140 cargo test --test kitchen_month -- --nocapture` prints the whole table;
+//! `FROSTGUARD_MONTH_TELL=1` each false alarm and each failure.
 
 mod dice;
 mod judges;
@@ -172,9 +173,10 @@ fn the_hub_calls_less_for_nothing_and_knows_failures_sooner() {
     for score in scores.iter().map(|[all, _]| all).chain(scores.iter().map(|[_, freezers]| freezers)) {
         println!("{}", score.row());
     }
-    let (plain, hub) = (&scores[0][0], &scores[3][0]);
-    assert!(hub.false_alarms < plain.false_alarms);
-    assert!(hub.missed <= plain.missed);
-    assert!(median(&hub.minutes) < median(&plain.minutes));
-    assert!(mean(&hub.minutes) < mean(&plain.minutes));
+    let [plain, soon, late, hub] = &scores[..] else { panic!("four judges") };
+    let (plain, soon, late, hub) = (&plain[0], &soon[0], &late[0], &hub[0]);
+    assert!(hub.false_alarms < plain.false_alarms.min(soon.false_alarms));
+    assert!(hub.missed <= plain.missed.min(late.missed));
+    assert!(mean(&hub.minutes) < mean(&plain.minutes).min(mean(&soon.minutes)).min(mean(&late.minutes)));
+    assert!(median(&hub.minutes) < median(&late.minutes));
 }

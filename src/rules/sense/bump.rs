@@ -13,7 +13,7 @@ const DAYS_NEEDED: usize = 3;
 const NOT_LEARNED_MS: i64 = 60 * MINUTE_MS;
 /// Nothing learned allows less or more: a door spike takes the least, and the most leaves room before the longest
 /// time above the limit.
-const ALLOWED_MS_MIN: i64 = 25 * MINUTE_MS;
+const ALLOWED_MS_MIN: i64 = 30 * MINUTE_MS;
 const ALLOWED_MS_MAX: i64 = 90 * MINUTE_MS;
 /// A controller that tells its defrosts says that there is none: what is left are doors.
 pub(super) const NO_DEFROST_MS: i64 = 20 * MINUTE_MS;
@@ -106,5 +106,5 @@ pub(super) fn allowed_ms(stalls: &Days, interval_ms: i64) -> i64 {
     }
     // A new rhythm counts at once, and one bad day no longer than for two.
     let usual_ms = stalls.usual_ms(1).max(stalls.recent_ms());
-    (usual_ms * 8 / 7 + 3 * MINUTE_MS + sampling_ms).clamp(ALLOWED_MS_MIN, ALLOWED_MS_MAX)
+    (usual_ms * 6 / 5 + 5 * MINUTE_MS + sampling_ms).clamp(ALLOWED_MS_MIN, ALLOWED_MS_MAX)
 }

@@ -1,4 +1,5 @@
-//! The usual cold of a probe, and how long ago it was reached.
+//! The usual cold of a probe, and how long it has been between that and the limit. A pull-down passes there in minutes;
+//! a compressor that fades, or one circuit of two, stays there for days before the limit is crossed.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,14 +13,16 @@ const BLOCKS: usize = 6;
 const DAYS_KEPT: usize = 14;
 /// Days before the level is believed.
 const DAYS_NEEDED: usize = 3;
-/// Hundredths of a degree between usual cold and limit, at least: below, the limit itself is the line.
+/// Hundredths of a degree between usual cold and limit, at least: with less, only the limit is watched.
 const MARGIN_MIN: i32 = 200;
 /// Hundredths of a degree by which no compressor overshoots, and how cold a freezer may be before that is known.
 const ODD_BELOW: i32 = 800;
 const NOT_LEARNED_MARGIN: i32 = 1_500;
 /// Days that may have been worse: failures come back on other days.
 const BAD_DAYS: usize = 2;
-const ALLOWED_MS_MIN: i64 = 45 * MINUTE_MS;
+/// The least that is waited: an hour, and some readings, since rare ones miss the bottom of a compressor cycle. And what
+/// is added to the usual, besides a third of it.
+const ALLOWED_MS_MIN: i64 = 60 * MINUTE_MS;
 const ALLOWED_SAMPLES_MIN: i64 = 3;
 const SLACK_MS: i64 = 15 * MINUTE_MS;
 /// Told for so long and not drifting: this is the new usual.
@@ -43,8 +46,9 @@ pub(super) struct Level {
     cold: Option<Tick>,
     /// The coldest since.
     lowest: i32,
-    /// The last time it was above the limit: the pull-down after it is no failure.
+    /// The last time it was above the limit for long.
     above: Option<Tick>,
+    /// Longest time between usual cold and limit, per day.
     lukewarm: Days,
     /// Since when it fails, and the coldest at that time.
     failing: Option<(Tick, i32)>,
@@ -114,7 +118,8 @@ impl Level {
     }
 
     pub fn accept(&mut self) {
-        *self = Self { lukewarm: self.lukewarm, max: self.max, interval_s: self.interval_s, ..Self::default() };
+        *self =
+            Self { lukewarm: self.lukewarm, max: self.max, interval_s: self.interval_s, ..Self::default() };
     }
 
     /// When even the coldest will be above the limit, where it has been getting warmer from day to day; else for how

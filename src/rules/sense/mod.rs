@@ -3,8 +3,8 @@
 //! Two questions are asked of each reading, and the answers of the past are what the next one is compared with:
 //! - `bump`: above the limit, for how long has it not been turning back? A defrost heats for its time and then the
 //!   compressor pulls down; a spike of a door falls at once; a failure does neither.
-//! - `level`: how long ago did it reach its usual cold? A compressor that works comes back to it after everything a
-//!   kitchen does; one that fades, or one circuit of two, does not, long before the limit is crossed.
+//! - `level`: below the limit, for how long has it not reached its usual cold? A compressor that works comes back to it
+//!   after everything a kitchen does; one that fades, or one circuit of two, does not, long before the limit is crossed.
 //!
 //! Both compare with the longest of each of the last days, so that a unit's defrosts need not be told from its
 //! deliveries. What was longer than expected is learned shortened: a new rhythm is believed after a few times, a
@@ -62,7 +62,7 @@ pub(super) struct Look {
     pub max: i32,
     /// Out of the limits and not back inside the band since.
     pub out: Option<Violated>,
-    /// A person was told of the present excursion because it was above for too long.
+    /// It was above for the longest time allowed: nothing is learned from it.
     pub is_too_long: bool,
     pub interval_ms: i64,
 }

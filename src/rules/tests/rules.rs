@@ -223,7 +223,7 @@ fn the_form_of_a_checkpoint_is_frozen() {
     let hash = ring::digest::digest(&ring::digest::SHA256, &player.state.encode());
     assert_eq!(
         (super::STATE_VERSION, format!("{hash:?}")),
-        (1, "SHA256:02ff86275c744b641ae0da188e2a6faef0f118f4bf6d9b9e70ecdd29f9504751".into())
+        (2, "SHA256:36f278db93d2db5bc03d4a3292a12b22c6a7362c811a7f8cbfca972b01a6d137".into())
     );
 }
 

@@ -42,6 +42,8 @@ pub(super) struct Level {
     days: [i32; DAYS_KEPT],
     day_at: u8,
     day_count: u8,
+    /// The lower third of them, once there are enough.
+    usual_cold: Option<i32>,
     /// The last time it was cold.
     cold: Option<Tick>,
     /// The coldest since.
@@ -77,14 +79,18 @@ impl Level {
         // What is above the limit is not judged here.
         let lukewarm_ms = tick.since(self.above.map_or(cold, |above| above.max(cold)));
         if value <= line {
-            let most_ms = self.allowed_ms() * 6 / 5;
-            self.lukewarm.push(tick, lukewarm_ms.min(most_ms));
+            let is_much = lukewarm_ms > ALLOWED_MS_MIN;
+            self.lukewarm
+                .push(tick, if is_much { lukewarm_ms.min(self.allowed_ms() * 6 / 5) } else { lukewarm_ms });
             (self.cold, self.lowest, self.failing) = (Some(tick), value, None);
             return;
         }
         self.lowest = self.lowest.min(value);
         match self.failing {
-            None if lukewarm_ms > self.allowed_ms() && self.lukewarm.count() >= DAYS_NEEDED => {
+            None if lukewarm_ms > ALLOWED_MS_MIN
+                && lukewarm_ms > self.allowed_ms()
+                && self.lukewarm.count() >= DAYS_NEEDED =>
+            {
                 self.failing = Some((tick, self.lowest));
                 self.lowest = value;
             }
@@ -102,7 +108,7 @@ impl Level {
 
     /// Colder than this a probe flickers: well below the usual cold, or below what a freezer of this limit may have.
     pub fn coldest_sensible(&self, max: i32) -> i32 {
-        self.usual_cold().unwrap_or(max.saturating_sub(NOT_LEARNED_MARGIN)).saturating_sub(ODD_BELOW)
+        self.usual_cold.unwrap_or(max.saturating_sub(NOT_LEARNED_MARGIN)).saturating_sub(ODD_BELOW)
     }
 
     pub fn is_failing(&self) -> bool {
@@ -143,20 +149,9 @@ impl Level {
 
     /// Two fifths of the way from the usual cold to the limit: a compressor that works gets below it in every cycle.
     fn line(&self) -> Option<i32> {
-        let usual = self.usual_cold()?;
+        let usual = self.usual_cold?;
         let margin = self.max.saturating_sub(usual);
         (margin >= MARGIN_MIN).then(|| usual + margin / 5 * 2)
-    }
-
-    /// The lower third of the days.
-    fn usual_cold(&self) -> Option<i32> {
-        let count = usize::from(self.day_count).min(DAYS_KEPT);
-        if count < DAYS_NEEDED {
-            return None;
-        }
-        let mut sorted = self.days;
-        let (_, usual, _) = sorted[..count].select_nth_unstable((count - 1) / 3);
-        Some(*usual)
     }
 
     fn allowed_ms(&self) -> i64 {
@@ -188,6 +183,10 @@ impl Level {
             }
             self.day_at = (self.day_at % DAYS_KEPT as u8 + 1) % DAYS_KEPT as u8;
             self.day_count = self.day_count.saturating_add(1).min(DAYS_KEPT as u8);
+            let count = usize::from(self.day_count);
+            let mut sorted = self.days;
+            let (_, third, _) = sorted[..count].select_nth_unstable((count - 1) / 3);
+            self.usual_cold = (count >= DAYS_NEEDED).then_some(*third);
         }
     }
 }

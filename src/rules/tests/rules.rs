@@ -223,7 +223,7 @@ fn the_form_of_a_checkpoint_is_frozen() {
     let hash = ring::digest::digest(&ring::digest::SHA256, &player.state.encode());
     assert_eq!(
         (super::STATE_VERSION, format!("{hash:?}")),
-        (2, "SHA256:36f278db93d2db5bc03d4a3292a12b22c6a7362c811a7f8cbfca972b01a6d137".into())
+        (2, "SHA256:73e61ff73fbdae527ff67607200e080d01fd218ebafd015570de5bc5a563c154".into())
     );
 }
 

@@ -92,12 +92,13 @@ impl Unit {
         limits: &Limits,
         constants: &Constants,
     ) {
+        let probe = &mut self.probes[index];
         if !constants.defrost_unit_types.contains(&self.config.unit_type) {
+            probe.sense.forget();
             return;
         }
         let scale = self.config.scale;
         let celsius = |hundredths: i32| Temperature { hundredths, scale }.to(Scale::C).hundredths;
-        let probe = &mut self.probes[index];
         let look = Look {
             tick: reading.tick,
             celsius: celsius(reading.temperature.hundredths),

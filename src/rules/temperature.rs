@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::door::is_beyond;
 use super::limits::{Limits, Place};
-use super::probe::Above;
+use super::probe::{Above, ProbeState};
 use super::state::LastReading;
 use super::step::{Alert, Turn};
 use super::unit::Unit;
@@ -188,7 +188,9 @@ impl Unit {
                 if self.heat.is_manual || alive.any(|probe| probe.out.is_some()) {
                     return;
                 }
-                if self.heat.is_early && self.probes.iter().any(|probe| probe.sense.is_failing()) {
+                let is_warm =
+                    |probe: &ProbeState| probe.is_alive(turn.tick, constants) && probe.sense.is_failing();
+                if self.heat.is_early && self.probes.iter().any(is_warm) {
                     self.heat.critical_since = None;
                     return;
                 }

@@ -115,6 +115,13 @@ impl Sense {
         }
     }
 
+    /// Nothing is learned of this unit any more: its type, or the configuration, is another one now.
+    pub fn forget(&mut self) {
+        if self.heard > 0 {
+            *self = Self::default();
+        }
+    }
+
     /// What keeps the present excursion from being an alarm, and until when unless a reading says otherwise.
     pub fn hold(&self) -> Option<Hold> {
         self.hold

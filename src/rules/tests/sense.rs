@@ -171,6 +171,39 @@ fn an_early_alarm_ends_when_it_is_cold_again_or_a_person_says_that_it_is_meant_s
 }
 
 #[test]
+fn what_is_not_learned_any_more_holds_nothing_and_tells_nothing() {
+    let mut player = Player::new("freezer -35.0..-15.0 every=60");
+    let failing = |minute: i64| if minute < LEARNED + 100 { healthy(minute) } else { -16.5 };
+    let told: Vec<String> =
+        (0..LEARNED + 200).map(|minute| player.play(&format!("{minute} {:.2}", failing(minute)))).collect();
+    assert!(told.iter().any(|decisions| decisions.contains("usual_cold_missed")));
+    let at = LEARNED + 200;
+    assert_eq!(player.play(&format!("{at} site fridge -35.0..-15.0 every=60")), "");
+    let ended =
+        ["alarm_active>restoring back_inside", "resolve alarm since 7400; restoring>ok good_readings", ""];
+    for (minute, want) in (at..).zip(ended) {
+        assert_eq!(player.play(&format!("{minute} -16.5")), want);
+    }
+}
+
+#[test]
+fn of_two_probes_each_has_its_own_usual() {
+    // The second one hangs at the door: a degree warmer, and one sample late.
+    let mut player = Player::new("freezer -35.0..-15.0 every=60 probes=2");
+    let from = LEARNED + 200;
+    let mut told = Vec::new();
+    for minute in 0..LEARNED + 700 {
+        let air = stopped(from)(minute);
+        for line in [format!("d1 {air:.2}"), format!("d2 {:.2}", air + 1.0)] {
+            let decisions = player.play(&format!("{minute} {line}"));
+            told.extend(decisions.contains("raise alarm").then(|| minute - from));
+        }
+    }
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!((45..65).contains(&told[0]), "{told:?}");
+}
+
+#[test]
 fn single_samples_of_nonsense_call_nobody_and_hide_nothing() {
     let odd = |minute: i64| match minute % 97 {
         3 => 0.0,

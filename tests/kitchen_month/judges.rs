@@ -2,7 +2,7 @@
 
 use frostguard_hub::domain::{AlertType, DeviceNo, Epoch, Probe, Scale, Seq, Temperature, UnitNo};
 use frostguard_hub::rules::{
-    At, Event, ProbeConfig, ReadingEvent, RuleConfig, State, Tick, UnitConfig, What, step,
+    At, Constants, Event, ProbeConfig, ReadingEvent, RuleConfig, State, Tick, UnitConfig, What, step,
 };
 
 use super::play::{Heard, MINUTE_MS};
@@ -38,8 +38,20 @@ pub fn plain(unit: &Unit, heard: &[(i64, Heard)], delay_min: i64) -> Vec<Alarm> 
 
 /// The hub's own rules: confirmed temperature alarms.
 pub fn rules(unit: &Unit, heard: &[(i64, Heard)]) -> Vec<Alarm> {
+    judge(unit, heard, Constants::default())
+}
+
+/// The hub with a plain limit and a delay: nothing is learned, and the longest time above the limit holds.
+pub fn unlearned(unit: &Unit, heard: &[(i64, Heard)], delay_min: u32) -> Vec<Alarm> {
+    let constants =
+        Constants { defrost_unit_types: Vec::new(), confirm_delay_min: delay_min, ..Constants::default() };
+    judge(unit, heard, constants)
+}
+
+fn judge(unit: &Unit, heard: &[(i64, Heard)], constants: Constants) -> Vec<Alarm> {
     let no = UnitNo(unit.no);
     let config = RuleConfig {
+        constants,
         units: vec![UnitConfig {
             unit: no,
             name: String::new(),

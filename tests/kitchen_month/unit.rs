@@ -287,7 +287,7 @@ fn failures(unit: &Unit, dice: &mut Dice) -> Vec<Failure> {
         }
         (2, _) if unit.unit_type == UnitType::WalkInFreezer => {
             // Off and on for days.
-            let held = unit.max - unit.setpoint - dice.between(0.5, 2.0);
+            let held = unit.max - unit.setpoint - dice.between(0.5, 1.5);
             let mut from = starts;
             (0..dice.pick(&[1, 3, 5]))
                 .map(|_| {

@@ -164,14 +164,14 @@ impl Sense {
     fn stall_hold(&self, bump: &Bump, interval_ms: i64, controller: &Controller, tick: Tick) -> Hold {
         let allowed_ms = bump.allowed_ms(&self.stalls, interval_ms);
         let usual = bump.since().plus(allowed_ms);
-        match controller.defrost_until(tick, allowed_ms) {
-            Some(Some(until)) => Hold { until, cause: HoldCause::Defrost },
+        match controller.says(tick, allowed_ms) {
+            Says::DefrostUntil(until) => Hold { until, cause: HoldCause::Defrost },
             // It tells its defrosts, and this is none.
-            Some(None) => {
+            Says::NoDefrost => {
                 let until = usual.min(bump.since().plus(bump::NO_DEFROST_MS));
                 Hold { until, cause: HoldCause::Usual }
             }
-            None => {
+            Says::Nothing => {
                 let is_learned = bump::is_learned(&self.stalls);
                 let cause = if is_learned { HoldCause::Usual } else { HoldCause::NotLearned };
                 Hold { until: usual, cause }
@@ -199,12 +199,24 @@ impl Controller {
         }
     }
 
-    /// None: it says nothing. Some(None): it says that this is no defrost.
-    fn defrost_until(&self, tick: Tick, allowed_ms: i64) -> Option<Option<Tick>> {
-        match self.signal? {
-            (_, since) if tick.since(since) > CONTROLLER_MS_MAX => None,
-            (true, since) => Some(Some(since.plus(allowed_ms.saturating_add(AFTER_DEFROST_MS)))),
-            (false, since) => Some(Some(since.plus(AFTER_DEFROST_MS)).filter(|until| *until > tick)),
+    fn says(&self, tick: Tick, allowed_ms: i64) -> Says {
+        match self.signal {
+            None => Says::Nothing,
+            Some((_, since)) if tick.since(since) > CONTROLLER_MS_MAX => Says::Nothing,
+            Some((true, since)) => {
+                Says::DefrostUntil(since.plus(allowed_ms.saturating_add(AFTER_DEFROST_MS)))
+            }
+            Some((false, since)) if tick.since(since) < AFTER_DEFROST_MS => {
+                Says::DefrostUntil(since.plus(AFTER_DEFROST_MS))
+            }
+            Some((false, _)) => Says::NoDefrost,
         }
     }
+}
+
+/// What a controller makes of a rise.
+enum Says {
+    Nothing,
+    DefrostUntil(Tick),
+    NoDefrost,
 }

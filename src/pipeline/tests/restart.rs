@@ -150,6 +150,16 @@ fn check(script: &[Step], cut: Cut, stride: usize) {
 }
 
 #[test]
+fn what_an_open_door_holds_back_is_audited() {
+    let mut player = Player::new();
+    player.play_all(&[Hear(400), Pass(MINUTE), Door(true), Pass(WINDOW), Hear(900), Pass(MINUTE), Hear(300)]);
+    player.hub.commit();
+    let rows = player.hub.rows("SELECT event_type FROM event_logs WHERE event_type LIKE 'alarm_h%'");
+    assert_eq!(rows, ["alarm_held", "alarm_hold_ended"]);
+    player.hub.check_audit();
+}
+
+#[test]
 fn a_cut_at_any_point_changes_nothing_in_the_same_boot() {
     check(&script(), Cut::SameBoot, 1);
 }

@@ -44,21 +44,23 @@ fn main() {
     println!("rule step, {UNITS} units, {} readings", rounds * i64::from(UNITS));
     println!("| rules | ns a reading | allocations | target |");
     println!("|---|---|---|---|");
-    for (name, schedule) in [
-        ("one a unit, always", None),
-        ("one a unit, by schedule", Some(Schedule { days: (0..7).collect(), start_hour: 6, end_hour: 5 })),
+    let by_schedule = Schedule { days: (0..7).collect(), start_hour: 6, end_hour: 5 };
+    for (name, unit_type, schedule) in [
+        ("one a unit, always", UnitType::Fridge, None),
+        ("one a unit, by schedule", UnitType::Fridge, Some(by_schedule)),
+        ("one a unit, always; what is usual is learned", UnitType::Freezer, None),
     ] {
-        let (nanos, allocations) = measure(rounds, schedule.as_ref());
+        let (nanos, allocations) = measure(rounds, unit_type, schedule.as_ref());
         println!("| {name} | {nanos:.0} | {allocations} | 2000 ns, 0 |");
         assert_eq!(allocations, 0, "a reading that changes nothing allocates");
     }
 }
 
 /// Nanoseconds a reading, and allocations of all of them.
-fn measure(rounds: i64, schedule: Option<&Schedule>) -> (f64, u64) {
+fn measure(rounds: i64, unit_type: UnitType, schedule: Option<&Schedule>) -> (f64, u64) {
     let (mut state, mut out) = (State::new(), Vec::new());
     let mut at = At { tick: Tick(0), epoch: Epoch([1; 16]), after: Seq(0) };
-    step(&mut state, &Event::Configured(Box::new(config(schedule))), at, &mut out);
+    step(&mut state, &Event::Configured(Box::new(config(unit_type, schedule))), at, &mut out);
     step(&mut state, &Event::Placed { offset_ms: Some(1_795_000_000_000) }, at, &mut out);
 
     let before = ALLOCATIONS.load(Ordering::Relaxed);
@@ -85,14 +87,14 @@ fn measure(rounds: i64, schedule: Option<&Schedule>) -> (f64, u64) {
     (nanos / (rounds as f64 * f64::from(UNITS)), allocations)
 }
 
-fn config(schedule: Option<&Schedule>) -> RuleConfig {
+fn config(unit_type: UnitType, schedule: Option<&Schedule>) -> RuleConfig {
     let mut config = RuleConfig { zone: "Europe/Zagreb".into(), ..RuleConfig::default() };
     for no in 0..UNITS {
         let unit = UnitNo(no);
         config.units.push(UnitConfig {
             unit,
             name: format!("unit {no}"),
-            unit_type: UnitType::Fridge,
+            unit_type,
             scale: Scale::C,
             temp_min: 0,
             temp_max: 50,

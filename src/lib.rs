@@ -10,10 +10,8 @@ pub mod codec;
 pub mod domain;
 pub mod frame;
 pub mod framing;
-pub mod rules;
-
-// What was recorded, through the same core.
 pub mod replay;
+pub mod rules;
 
 // Shell.
 pub mod cli;

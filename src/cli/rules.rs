@@ -274,3 +274,114 @@ fn unit_type(text: &str) -> Result<UnitType, String> {
 fn scale(text: &str) -> Result<Scale, String> {
     Scale::parse(text).ok_or_else(|| "it must be C or F".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: ReplayArgs,
+    }
+
+    /// What is printed, and what is noted.
+    fn output(csv: &str, args: &[&str]) -> Result<(String, String), String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("series.csv");
+        std::fs::write(&path, csv).unwrap();
+        let all = [&["replay", "--csv", path.to_str().unwrap()], args].concat();
+        let cli = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
+        let (mut out, mut notes) = (Vec::new(), Vec::new());
+        replay(None, &cli.args, &mut out, &mut notes).map_err(|error| format!("{error:#}"))?;
+        Ok((String::from_utf8(out).unwrap(), String::from_utf8(notes).unwrap()))
+    }
+
+    const FRIDGE: &[&str] = &["--min", "0", "--max", "5", "--unit-type", "fridge"];
+
+    #[test]
+    fn alerts_of_a_series_with_a_door() {
+        let csv = "time_iso,temperature_c,door\n\
+                   2026-05-01T10:00:00Z,4.0,closed\n\
+                   2026-05-01T10:05:00Z,8.0,open\n\
+                   2026-05-01T10:10:00Z,8.0,1\n\
+                   2026-05-01T10:15:00Z,8.0,0\n\
+                   2026-05-01T10:25:00Z,8.0,\n\
+                   2026-05-01T10:35:00Z,8.0,\n\
+                   2026-05-01T10:40:00Z,4.0,\n\
+                   2026-05-01T10:45:00Z,4.0,\n";
+        let (text, notes) = output(csv, &[FRIDGE, &["--json"]].concat()).unwrap();
+        let alerts: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(alerts[0]["type"], "door_open");
+        assert_eq!(alerts[0]["opened"], "2026-05-01T10:08:00Z");
+        assert_eq!(alerts[0]["confirmed"], "2026-05-01T10:08:00Z");
+        assert_eq!(alerts[0]["resolved"], "2026-05-01T10:15:00Z");
+        assert_eq!(
+            alerts[1],
+            json!({
+                "type": "alarm_active", "severity": "critical", "opened": "2026-05-01T10:15:00Z",
+                "confirmed": "2026-05-01T10:35:00Z", "critical": "2026-05-01T10:35:00Z",
+                "resolved": "2026-05-01T10:40:00Z", "trigger": 8.0, "violated": "max",
+                "reason": "confirm_delay_over", "estimate": null,
+                "held": [
+                    {"cause": "door_grace", "since": "2026-05-01T10:05:00Z", "until": "2026-05-01T10:15:00Z", "end": "excursion"},
+                    {"cause": "door_delay", "since": "2026-05-01T10:25:00Z", "until": "2026-05-01T10:35:00Z", "end": "alarm"},
+                ],
+            })
+        );
+        assert_eq!(notes.lines().count(), 1, "{notes}");
+        let (text, _) = output(csv, FRIDGE).unwrap();
+        assert!(text.starts_with("TYPE          SEVERITY  OPENED"), "{text}");
+        assert!(text.contains("door_grace 10 min, door_delay 10 min"), "{text}");
+    }
+
+    #[test]
+    fn lines_that_cannot_be_read_are_counted_and_files_without_a_row_refused() {
+        let long = "x".repeat(3 * LINE_BYTES_MAX);
+        let csv = format!(
+            "\u{feff}note,TIME_ISO,temperature_f\r\n\
+             a,2026-05-01T10:00:00+02:00,39.2\r\n\
+             \r\n\
+             b,2026-05-01T08:05:00Z,\r\n\
+             c,soon,39.2\r\n\
+             {long}\r\n\
+             d,2026-05-01T07:00:00Z,39.2\r\n\
+             e,2026-05-01T08:10:00Z,NaN\r\n\
+             f,2026-05-01T08:15:00Z,39.2"
+        );
+        let (_, notes) = output(&csv, FRIDGE).unwrap();
+        assert!(notes.starts_with("4 rows, 2 readings, 0 alerts"), "{notes}");
+        assert!(
+            notes.ends_with("3 lines were left out, the first is line 5: \"soon\" is no time\n"),
+            "{notes}"
+        );
+        for (csv, args, want) in [
+            ("", FRIDGE, "the header has no column time_iso"),
+            (
+                "time_iso,humidity\n",
+                FRIDGE,
+                "the header has neither a column temperature_c nor temperature_f",
+            ),
+            (
+                "time_iso,temperature_c\n2026-05-01T10:00:00Z,warm\n",
+                FRIDGE,
+                "line 2: \"warm\" is no temperature",
+            ),
+            (
+                "time_iso,temperature_c\n2026-05-01T10:00:00Z,\n",
+                FRIDGE,
+                "there is no row with a temperature in it",
+            ),
+            ("x", &["--min", "5", "--max", "0"][..], "--max must be above --min"),
+            ("x", &["--min", "-20"], "--max"),
+            ("x", &["--min", "0.55", "--max", "5"], "one decimal"),
+            ("x", &["--min", "0", "--max", "5", "--unit-type", "oven"], "must be one of fridge, freezer"),
+            ("time_iso,temperature_c\n", &["--min", "0", "--max", "5", "--zone", "Mars/Olympus"], "unknown"),
+        ] {
+            let error = output(csv, args).unwrap_err();
+            assert!(error.contains(want), "{error}");
+        }
+    }
+}

@@ -167,15 +167,16 @@ impl Beyond {
     }
 }
 
-/// An hour is too short to learn what is usual for a freezer, so the plain limit watches them here.
+/// An hour is no time to learn what a freezer does every day: its plain limit is watched.
 fn configuration(state: &Path, socket: &Path, port: &Path, receiver: Option<&str>) -> String {
     let url = receiver.map(|url| format!("url = {url:?}\n")).unwrap_or_default();
     format!(
         "[hub]\nname = \"Demonstration\"\norganization = \"FrostGuard demonstration\"\nsite = \"Kitchen that never was\"\n\
          state_dir = \"{}\"\n\
-         [rules]\ndefrost_unit_types = []\n[[serial]]\nname = \"radio\"\npath = \"{}\"\npreset = \"reyax\"\n\
+         [[serial]]\nname = \"radio\"\npath = \"{}\"\npreset = \"reyax\"\n\
          [uplink]\nenabled = {}\n{url}interval_s = 5\npoll_s = 10\n\
-         [control]\nsocket = \"{}\"\n",
+         [control]\nsocket = \"{}\"\n\
+         [rules]\ndefrost_unit_types = []\n",
         state.display(),
         port.display(),
         receiver.is_some(),

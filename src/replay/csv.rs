@@ -102,7 +102,7 @@ impl Reader {
             return Some(time.as_millisecond());
         }
         let local = self.zone.to_ambiguous_timestamp(text.parse::<DateTime>().ok()?);
-        let first = local.clone().compatible().ok()?.as_millisecond();
+        let first = local.compatible().ok()?.as_millisecond();
         if first >= self.newest_ms {
             return Some(first);
         }

@@ -4,6 +4,8 @@ pub mod csv;
 pub mod overlay;
 pub mod stored;
 mod story;
+#[cfg(test)]
+mod tests;
 
 pub use story::{HoldStory, Story};
 
@@ -70,7 +72,7 @@ impl Player {
         {
             self.step(&Event::Defrost { unit: UNIT, is_on }, row.unix_ms);
         }
-        let event = row.temperature.map_or(Event::Tick, |temperature| reading(temperature));
+        let event = row.temperature.map_or(Event::Tick, reading);
         self.step(&event, row.unix_ms);
     }
 

@@ -65,13 +65,14 @@ impl Calls {
         self.0.iter().find(|call| call.alert == alert && call.is_alarm()).map(|call| call.opened)
     }
 
-    /// Takes note of what was just decided (`out[from..]`); calls that are due at once are appended.
+    /// Takes note of what was just decided (`out[from..]`); calls that are due at once are appended, one for an alert that
+    /// was opened and got worse in the same moment.
     pub fn follow(&mut self, from: usize, at: At, out: &mut Vec<Decision>) {
-        for index in from..out.len() {
-            let Decision { tick, id, unit, ref what } = out[index];
+        let mut due: Vec<(Uuid, Tick)> = Vec::new();
+        for &Decision { tick, id, unit, ref what } in &out[from..] {
             match *what {
                 What::Opened { alert_type, severity, device, .. } => {
-                    let call = Call {
+                    self.0.push(Call {
                         alert: id,
                         unit,
                         device,
@@ -82,22 +83,25 @@ impl Calls {
                         is_acknowledged: false,
                         opened: tick,
                         next: None,
-                    };
-                    self.0.push(call);
+                    });
                     // An excursion calls somebody when it is confirmed.
                     if alert_type != AlertType::AlarmActive {
-                        self.call_first(id, tick, at, out);
+                        due.push((id, tick));
                     }
                 }
                 What::Raised { alert, severity, .. } => {
                     if let Some(call) = self.find(alert) {
                         (call.severity, call.is_acknowledged, call.level) = (severity, false, 0);
                     }
-                    self.call_first(alert, tick, at, out);
+                    due.retain(|(other, _)| *other != alert);
+                    due.push((alert, tick));
                 }
                 What::Resolved { alert, .. } => self.0.retain(|call| call.alert != alert),
                 _ => {}
             }
+        }
+        for (alert, tick) in due {
+            self.call_first(alert, tick, at, out);
         }
     }
 

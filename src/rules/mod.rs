@@ -6,7 +6,8 @@
 //! - `state`: what is remembered, its checkpoint, what it shows; `unit`, `probe`: its parts.
 //! - `step`: events and deadlines in order; `temperature`, `contact`: the two machines.
 //! - `device`: alerts about a sensor itself; `late`: alarms that are known too late; `calls`: who must hear of it, and when.
-//! - `door`: doors, their alert, and what they hold back; `sense`: what is usual for a probe of a freezer.
+//! - `door`: doors, their alert, and what they hold back; `sense`: what is usual for a probe of a freezer; `hold`: how
+//!   both keep an excursion from being an alarm.
 //! - `limits`: which rule applies and what it makes of a temperature; `schedule`, `zone`: when it holds.
 //!
 //! What the two tables of the domain leave open is decided so:
@@ -22,7 +23,10 @@
 //!   from the opening, also when the door is closed within it: the air needs time to cool.
 //! - An open door holds back the upper limit only: nothing gets colder by it.
 //! - Where `defrost_unit_types` says so, an excursion above the limit is held as long as it looks like what the unit
-//!   does every day (`sense`); the longest time above the limit ends every hold.
+//!   does every day (`sense`); the longest time above the limit ends every hold, and where the delay is 0 there is none.
+//! - An alarm that was critical and is over was told: the time above the limit is counted anew after it.
+//! - A freezer that no longer reaches its usual cold is an alarm within its limits: a warning, which ends when it is cold
+//!   again, when a person says that it is meant so, or when it was steady for two days.
 //! - Of two rules of one level, one with a schedule goes first, then the smaller id. While wall time is unknown a rule
 //!   with a schedule does not hold: the unit's own limits are watched.
 
@@ -30,6 +34,7 @@ mod calls;
 mod contact;
 mod device;
 mod door;
+mod hold;
 mod late;
 mod limits;
 mod probe;
@@ -45,6 +50,7 @@ mod zone;
 
 pub use calls::Call;
 pub use device::BatteryClass;
+pub use hold::{Estimate, HoldCause, HoldEnd};
 pub use schedule::ScheduleError;
 pub use state::{LastReading, OpenAlert, STATE_VERSION, State, StateError, UnitView};
 pub use step::step;
@@ -425,76 +431,8 @@ impl Cause {
     }
 }
 
-/// What keeps an excursion from being an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum HoldCause {
-    /// The grace of an open door.
-    DoorGrace,
-    /// The doubled confirm delay after it.
-    DoorDelay,
-    /// Still within what this unit's defrosts and deliveries take.
-    Usual,
-    /// The same, while too little is learned: what freezers usually take.
-    NotLearned,
-    /// It is getting colder fast enough.
-    Recovering,
-    /// The controller says that it defrosts, or did so shortly before.
-    Defrost,
-}
-
-impl HoldCause {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            HoldCause::DoorGrace => "door_grace",
-            HoldCause::DoorDelay => "door_delay",
-            HoldCause::Usual => "usual",
-            HoldCause::NotLearned => "not_learned",
-            HoldCause::Recovering => "recovering",
-            HoldCause::Defrost => "defrost",
-        }
-    }
-}
-
-/// How a hold ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HoldEnd {
-    /// The temperature came back by itself.
-    BackInside,
-    /// The door's grace was over: an excursion began.
-    Excursion,
-    Alarm,
-    ByPerson,
-    /// The unit was removed.
-    Removed,
-}
-
-impl HoldEnd {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            HoldEnd::BackInside => "back_inside",
-            HoldEnd::Excursion => "excursion",
-            HoldEnd::Alarm => "alarm",
-            HoldEnd::ByPerson => "by_person",
-            HoldEnd::Removed => "removed",
-        }
-    }
-}
-
-/// What can be told about the future, or against what is usual.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Estimate {
-    /// Even its coldest will be above the limit in so many minutes if it goes on warming like this.
-    CrossesIn { minutes: u32 },
-    /// It does not reach its usual cold for so many minutes; the longest that is usual.
-    NotColdFor { minutes: u32, usual: u32 },
-    /// Out for so many minutes without turning back; the longest that is usual (or allowed while nothing is learned).
-    OutFor { minutes: u32, usual: u32 },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Violated {
     Min,
     Max,

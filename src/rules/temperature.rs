@@ -5,17 +5,16 @@ use uuid::Uuid;
 
 use super::door::is_beyond;
 use super::limits::{Limits, Place};
-use super::probe::Above;
-use super::sense::Look;
+use super::probe::{Above, ProbeState};
 use super::state::LastReading;
 use super::step::{Alert, Turn};
 use super::unit::Unit;
 use super::{Constants, HoldCause, HoldEnd, Machine, ReadingEvent, Reason, Tick, Violated, What};
-use crate::domain::{AlertType, Scale, Severity, Temperature, UnitStatus};
+use crate::domain::{AlertType, Severity, Temperature, UnitStatus};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Heat {
-    phase: Phase,
+    pub phase: Phase,
     /// Open unless `phase` is Ok.
     pub alert: Option<Alert>,
     /// When the excursion began: its clock.
@@ -23,7 +22,7 @@ pub(super) struct Heat {
     /// When it began to be one that may become critical.
     critical_since: Option<Tick>,
     /// The confirm delay in force at the newest judged reading.
-    delay_ms: i64,
+    pub delay_ms: i64,
     /// A person closed the alert shortly before: this excursion takes half the delay.
     is_halved: bool,
     /// Good readings until the next excursion takes the whole delay again.
@@ -36,15 +35,15 @@ pub(super) struct Heat {
     good: u32,
     first_good: Tick,
     /// By how much an open door lengthens the confirm delay.
-    extra_ms: i64,
+    pub extra_ms: i64,
     /// The delay is over, and something keeps the excursion from being an alarm: since when, and what.
-    held: Option<(Tick, HoldCause)>,
+    pub held: Option<(Tick, HoldCause)>,
     /// The alarm was raised within the limits: it ends when the usual cold is reached again.
-    is_early: bool,
+    pub is_early: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-enum Phase {
+pub(super) enum Phase {
     #[default]
     Ok,
     Excursion,
@@ -124,51 +123,7 @@ impl Unit {
         self.confirm(Some(index), turn);
     }
 
-    /// What is usual for this probe, where the unit's type is one whose defrosts are learned.
-    fn learn(&mut self, index: usize, reading: LastReading, limits: &Limits, constants: &Constants) {
-        if !constants.defrost_unit_types.contains(&self.config.unit_type) {
-            return;
-        }
-        let scale = self.config.scale;
-        let celsius = |hundredths: i32| Temperature { hundredths, scale }.to(Scale::C).hundredths;
-        let probe = &mut self.probes[index];
-        let look = Look {
-            tick: reading.tick,
-            celsius: celsius(reading.temperature.hundredths),
-            max: celsius(i32::try_from(limits.max).unwrap_or(i32::MAX)),
-            is_out: probe.out == Some(Violated::Max),
-            is_too_long: probe.above.sum_ms >= constants.above_limit_ms(),
-            interval_ms: probe.interval_ms,
-        };
-        probe.sense.follow(look, &self.controller, constants);
-    }
-
-    /// True while an open door's grace keeps a reading above the limit from being an excursion.
-    fn stays_masked(&mut self, index: usize, reading: LastReading, limits: &Limits, turn: &mut Turn) -> bool {
-        if self.heat.phase != Phase::Ok {
-            return false;
-        }
-        let ends_at = self.too_long_at(index, true, &turn.site.constants).unwrap_or(Tick(i64::MAX));
-        self.is_masked(reading.temperature, limits.max, ends_at, turn)
-    }
-
-    /// The usual cold is not reached any more: people hear of it before the limit is crossed.
-    fn warn_early(&mut self, index: usize, reading: LastReading, limits: &Limits, turn: &mut Turn) {
-        let probe = &self.probes[index];
-        if !probe.sense.is_failing() {
-            return;
-        }
-        let estimate = probe.sense.estimate(turn.tick, probe.interval_ms);
-        self.open_excursion(Violated::Max, turn.tick, reading.temperature, limits, turn);
-        self.heat.is_early = true;
-        if let Some(alert) = &mut self.heat.alert {
-            let (unit, severity) = (self.config.unit, alert.severity);
-            turn.raise_with(unit, AlertType::AlarmActive, alert, severity, Reason::UsualColdMissed, estimate);
-        }
-        self.enter_heat(Phase::Alarm, Reason::UsualColdMissed, turn);
-    }
-
-    fn go_out(
+    pub(super) fn go_out(
         &mut self,
         side: Violated,
         since: Tick,
@@ -195,7 +150,7 @@ impl Unit {
         }
     }
 
-    fn open_excursion(
+    pub(super) fn open_excursion(
         &mut self,
         side: Violated,
         since: Tick,
@@ -233,7 +188,9 @@ impl Unit {
                 if self.heat.is_manual || alive.any(|probe| probe.out.is_some()) {
                     return;
                 }
-                if self.heat.is_early && self.probes.iter().any(|probe| probe.sense.is_failing()) {
+                let is_warm =
+                    |probe: &ProbeState| probe.is_alive(turn.tick, constants) && probe.sense.is_failing();
+                if self.heat.is_early && self.probes.iter().any(is_warm) {
                     self.heat.critical_since = None;
                     return;
                 }
@@ -296,34 +253,6 @@ impl Unit {
             let alert = self.heat.alert.map(|alert| alert.id);
             turn.decide(self.config.unit, What::Held { alert, cause, until });
         }
-    }
-
-    /// What keeps the excursion from being an alarm, and until when unless a reading says otherwise.
-    fn hold(&self) -> Option<(Tick, HoldCause)> {
-        if self.heat.phase != Phase::Excursion {
-            return None;
-        }
-        let door = (self.heat.extra_ms > 0)
-            .then(|| (self.confirm_at().plus(self.heat.extra_ms), HoldCause::DoorDelay));
-        let mut out = self.probes.iter().filter(|probe| probe.out.is_some());
-        let usual = out
-            .try_fold(None, |least: Option<(Tick, HoldCause)>, probe| {
-                let hold = probe.sense.hold().filter(|_| probe.out == Some(Violated::Max))?;
-                let own = (hold.until, hold.cause);
-                Some(Some(least.filter(|least| least.0 <= own.0).unwrap_or(own)))
-            })
-            .flatten();
-        usual.into_iter().chain(door).max_by_key(|(until, _)| *until)
-    }
-
-    /// What was held is over.
-    fn end_hold(&mut self, end: HoldEnd, turn: &mut Turn) {
-        let Some((since, cause)) = self.heat.held.take() else { return };
-        if cause == HoldCause::DoorDelay {
-            self.spend_door_delay(since, turn);
-        }
-        let alert = self.heat.alert.map(|alert| alert.id);
-        turn.decide(self.config.unit, What::HoldEnded { alert, cause, since, end });
     }
 
     fn enter_alarm(&mut self, severity: Severity, reason: Reason, turn: &mut Turn) {
@@ -395,18 +324,6 @@ impl Unit {
             self.outlast_grace(turn);
         }
         self.confirm(None, turn);
-    }
-
-    /// The door's grace is over: what is above the limit is an excursion now.
-    fn outlast_grace(&mut self, turn: &mut Turn) {
-        let out = self.probes.iter().filter(|probe| probe.out == Some(Violated::Max));
-        let newest = out.filter_map(|probe| probe.judged).max_by_key(|judged| judged.tick);
-        let Some(reading) = newest else {
-            self.end_grace(HoldEnd::BackInside, turn);
-            return;
-        };
-        let limits = self.limits(turn.site, turn.tick);
-        self.go_out(Violated::Max, turn.tick, reading.temperature, &limits, turn);
     }
 
     /// A person measured. Inside the band this ends what an earlier log began.
@@ -483,7 +400,7 @@ impl Unit {
             matches!(self.heat.phase, Phase::Excursion | Phase::Restoring { was_alarm: false });
     }
 
-    fn enter_heat(&mut self, phase: Phase, reason: Reason, turn: &mut Turn) {
+    pub(super) fn enter_heat(&mut self, phase: Phase, reason: Reason, turn: &mut Turn) {
         let (from, shown) = (self.heat.status(), self.shown());
         self.heat.phase = phase;
         self.note_change(Machine::Temperature, from, shown, reason, turn);
@@ -510,7 +427,7 @@ impl Unit {
         sides.clone().next().is_none() || sides.any(|side| self.may_be_critical(side))
     }
 
-    fn confirm_at(&self) -> Tick {
+    pub(super) fn confirm_at(&self) -> Tick {
         self.heat.out_since.plus(self.heat.delay_ms())
     }
 
@@ -528,7 +445,7 @@ impl Unit {
     }
 
     /// When a probe's time above the limit becomes too long. `is_heard`: its reading was judged just now.
-    fn too_long_at(&self, index: usize, is_heard: bool, constants: &Constants) -> Option<Tick> {
+    pub(super) fn too_long_at(&self, index: usize, is_heard: bool, constants: &Constants) -> Option<Tick> {
         let probe = &self.probes[index];
         let at = probe.above.too_long_at(probe.judged?.tick, constants)?;
         Some(if is_heard { at } else { at.max(probe.overdue(constants)) })

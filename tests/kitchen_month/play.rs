@@ -122,8 +122,10 @@ impl Air<'_> {
             }
             (Kind::Defrosting, Some(spell)) => {
                 let peak = before + spell.rise;
-                // Heat stays in the coil for a while, then it warms with the room.
-                self.base = peak + (21.0 - peak) * (1.0 - (-(since - spell.minutes) / 1_400.0).exp());
+                // The hot coil gives some heat to what is stored; then all of it warms with the room.
+                let after = since - spell.minutes;
+                let lost = 0.25 * spell.rise * (1.0 - (-after / 25.0).exp());
+                self.base = peak - lost + (21.0 - peak) * (1.0 - (-after / 1_400.0).exp());
             }
             _ => {
                 let fast = if unit.is_freezer() { 16.0 } else { 5.0 };

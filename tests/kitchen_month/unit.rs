@@ -144,8 +144,25 @@ fn unit(seed: u64, no: u32, unit_type: UnitType) -> Unit {
         glitches: dice.pick(&[0.0, 0.0, 0.0003, 0.002]),
         seed: seed ^ u64::from(no) << 40,
     };
+    deliver(&mut unit, &mut stream(6));
     unit.failures = failures(&unit, &mut stream(5));
     unit
+}
+
+/// Who carries goods in goes in and out.
+fn deliver(unit: &mut Unit, dice: &mut Dice) {
+    if unit.unit_type == UnitType::BlastChiller {
+        return;
+    }
+    for load in &unit.loads {
+        let mut at = load.from as f64;
+        while at < load.from as f64 + load.minutes {
+            let rise = load.rise + dice.between(0.5, 4.0);
+            unit.doors.push(Spell { from: at as i64, minutes: dice.between(1.0, 6.0), rise });
+            at += dice.between(6.0, 20.0);
+        }
+    }
+    unit.doors.sort_by_key(|spell| spell.from);
 }
 
 fn rhythm(unit_type: UnitType, dice: &mut Dice) -> Rhythm {
@@ -228,11 +245,11 @@ fn loads(unit_type: UnitType, dice: &mut Dice) -> Vec<Spell> {
                     });
                 }
             }
-            UnitType::WalkInFreezer | UnitType::WalkInCooler if dice.chance(0.12) => {
+            UnitType::WalkInFreezer | UnitType::WalkInCooler if dice.chance(0.08) => {
                 let from = day * 1_440 + (60.0 * dice.between(7.0, 13.0)) as i64;
                 let rise =
                     if unit_type.is_freezer() { dice.between(5.0, 15.0) } else { dice.between(1.0, 4.0) };
-                spells.push(Spell { from, minutes: dice.between(20.0, 150.0), rise });
+                spells.push(Spell { from, minutes: dice.between(20.0, 240.0), rise });
             }
             _ => {}
         }
@@ -270,7 +287,7 @@ fn failures(unit: &Unit, dice: &mut Dice) -> Vec<Failure> {
         }
         (2, _) if unit.unit_type == UnitType::WalkInFreezer => {
             // Off and on for days.
-            let held = unit.max - unit.setpoint - dice.between(0.5, 2.0);
+            let held = unit.max - unit.setpoint - dice.between(0.5, 1.5);
             let mut from = starts;
             (0..dice.pick(&[1, 3, 5]))
                 .map(|_| {

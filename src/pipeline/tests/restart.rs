@@ -119,11 +119,13 @@ impl Player {
 }
 
 fn script() -> Vec<Step> {
-    let mut script = vec![Hear(400), Pass(MINUTE), Door(true), Hear(900), Pass(WINDOW), Hear(900)];
+    // The door is committed before anything else: its alert is as old as its change.
+    let mut script = vec![Hear(400), Pass(MINUTE), Door(true), Pass(WINDOW), Hear(900), Pass(2 * SECOND)];
+    script.push(Hear(900));
     for _ in 0..5 {
         script.extend([Pass(MINUTE), Hear(950)]);
     }
-    script.extend([Door(false), Pass(SECOND), Hear(800), Pass(6 * MINUTE), Hear(800)]);
+    script.extend([Door(false), Pass(WINDOW), Hear(800), Pass(6 * MINUTE), Hear(800)]);
     // Good again, out again, and good for long.
     script.extend([Pass(MINUTE), Hear(300), Pass(MINUTE), Hear(800), Pass(SECOND), Hear(300)]);
     for _ in 0..3 {
@@ -145,6 +147,16 @@ fn check(script: &[Step], cut: Cut, stride: usize) {
         player.play_all(&script[at..]);
         assert_eq!(player.story(), want, "{cut:?} after step {at}");
     }
+}
+
+#[test]
+fn what_an_open_door_holds_back_is_audited() {
+    let mut player = Player::new();
+    player.play_all(&[Hear(400), Pass(MINUTE), Door(true), Pass(WINDOW), Hear(900), Pass(MINUTE), Hear(300)]);
+    player.hub.commit();
+    let rows = player.hub.rows("SELECT event_type FROM event_logs WHERE event_type LIKE 'alarm_h%'");
+    assert_eq!(rows, ["alarm_held", "alarm_hold_ended"]);
+    player.hub.check_audit();
 }
 
 #[test]

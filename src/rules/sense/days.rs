@@ -39,17 +39,20 @@ impl Days {
         usize::from(self.filled).min(DAYS)
     }
 
-    /// The longest in ms, less the longest of all once there are enough: one bad day is no habit.
-    pub fn usual_ms(&self) -> i64 {
-        let (mut first, mut second) = (0, 0);
-        for &seconds in &self.longest[..self.count()] {
-            if seconds > first {
-                (first, second) = (seconds, first);
-            } else {
-                second = second.max(seconds);
-            }
-        }
-        1_000 * i64::from(if self.count() >= 5 { second } else { first })
+    /// The longest in ms, less the `bad_days` longest of all once half of the days are known: a bad day is no habit.
+    pub fn usual_ms(&self, bad_days: usize) -> i64 {
+        let count = self.count();
+        let mut sorted = self.longest;
+        sorted[..count].sort_unstable_by(|a, b| b.cmp(a));
+        let skipped = if count >= DAYS / 2 { bad_days.min(count - DAYS / 2 + 1) } else { 0 };
+        1_000 * sorted[..count].get(skipped).copied().map_or(0, i64::from)
+    }
+
+    /// The longest of this day and the one before.
+    pub fn recent_ms(&self) -> i64 {
+        let at = usize::from(self.at);
+        let days = [at, (at + DAYS - 1) % DAYS].map(|day| self.longest.get(day).copied().unwrap_or_default());
+        1_000 * i64::from(days[0].max(days[1]))
     }
 
     fn slot(&mut self, seconds: u32) {

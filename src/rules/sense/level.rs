@@ -1,4 +1,5 @@
-//! The usual cold of a probe, and how long ago it was reached.
+//! The usual cold of a probe, and how long it has been between that and the limit. A pull-down passes there in minutes;
+//! a compressor that fades, or one circuit of two, stays there for days before the limit is crossed.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,16 +13,23 @@ const BLOCKS: usize = 6;
 const DAYS_KEPT: usize = 14;
 /// Days before the level is believed.
 const DAYS_NEEDED: usize = 3;
-/// Hundredths of a degree between usual cold and limit, at least: below, the limit itself is the line.
+/// Hundredths of a degree between usual cold and limit, at least: with less, only the limit is watched.
 const MARGIN_MIN: i32 = 200;
-/// Shorter ones are compressor cycles.
-const LEARN_MS_MIN: i64 = 20 * MINUTE_MS;
-const ALLOWED_MS_MIN: i64 = 3 * 60 * MINUTE_MS;
+/// Hundredths of a degree by which no compressor overshoots, and how cold a freezer may be before that is known.
+const ODD_BELOW: i32 = 800;
+const NOT_LEARNED_MARGIN: i32 = 1_500;
+/// Days that may have been worse: failures come back on other days.
+const BAD_DAYS: usize = 2;
+/// The least that is waited: an hour, and some readings, since rare ones miss the bottom of a compressor cycle. And what
+/// is added to the usual, besides a third of it.
+const ALLOWED_MS_MIN: i64 = 60 * MINUTE_MS;
+const ALLOWED_SAMPLES_MIN: i64 = 3;
+const SLACK_MS: i64 = 15 * MINUTE_MS;
 /// Told for so long and not drifting: this is the new usual.
 const ACCEPT_MS: i64 = 48 * 60 * MINUTE_MS;
 const STEADY: i32 = 80;
-/// No estimate looks further ahead.
-const AHEAD_MIN_MAX: i64 = 7 * 24 * 60;
+/// Hundredths of a degree in two days that are a drift.
+const DRIFT_MIN: i64 = 40;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Level {
@@ -34,20 +42,30 @@ pub(super) struct Level {
     days: [i32; DAYS_KEPT],
     day_at: u8,
     day_count: u8,
+    /// The lower third of them, once there are enough.
+    usual_cold: Option<i32>,
     /// The last time it was cold.
     cold: Option<Tick>,
     /// The coldest since.
     lowest: i32,
-    absences: Days,
+    /// The last time it was above the limit for long.
+    above: Option<Tick>,
+    /// Longest time between usual cold and limit, per day.
+    lukewarm: Days,
     /// Since when it fails, and the coldest at that time.
     failing: Option<(Tick, i32)>,
-    /// The upper limit at the newest reading.
+    /// The upper limit at the newest reading, and how often there is one.
     max: i32,
+    interval_s: u16,
 }
 
 impl Level {
-    pub fn follow(&mut self, tick: Tick, value: i32, max: i32) {
+    pub fn follow(&mut self, tick: Tick, value: i32, max: i32, is_above: bool, interval_ms: i64) {
         self.max = max;
+        self.interval_s = u16::try_from(interval_ms / 1_000).unwrap_or(u16::MAX);
+        if is_above {
+            self.above = Some(tick);
+        }
         self.follow_blocks(tick, value);
         let Some(line) = self.line() else {
             self.cold = None;
@@ -58,18 +76,21 @@ impl Level {
             (self.cold, self.lowest) = (Some(tick), value);
             return;
         };
-        let absence_ms = tick.since(cold);
+        // What is above the limit is not judged here.
+        let lukewarm_ms = tick.since(self.above.map_or(cold, |above| above.max(cold)));
         if value <= line {
-            if absence_ms >= LEARN_MS_MIN {
-                let most_ms = self.allowed_ms() * 6 / 5;
-                self.absences.push(tick, absence_ms.min(most_ms));
-            }
+            let is_much = lukewarm_ms > ALLOWED_MS_MIN;
+            self.lukewarm
+                .push(tick, if is_much { lukewarm_ms.min(self.allowed_ms() * 6 / 5) } else { lukewarm_ms });
             (self.cold, self.lowest, self.failing) = (Some(tick), value, None);
             return;
         }
         self.lowest = self.lowest.min(value);
         match self.failing {
-            None if absence_ms > self.allowed_ms() && self.absences.count() >= DAYS_NEEDED => {
+            None if lukewarm_ms > ALLOWED_MS_MIN
+                && lukewarm_ms > self.allowed_ms()
+                && self.lukewarm.count() >= DAYS_NEEDED =>
+            {
                 self.failing = Some((tick, self.lowest));
                 self.lowest = value;
             }
@@ -85,6 +106,11 @@ impl Level {
         }
     }
 
+    /// Colder than this a probe flickers: well below the usual cold, or below what a freezer of this limit may have.
+    pub fn coldest_sensible(&self, max: i32) -> i32 {
+        self.usual_cold.unwrap_or(max.saturating_sub(NOT_LEARNED_MARGIN)).saturating_sub(ODD_BELOW)
+    }
+
     pub fn is_failing(&self) -> bool {
         self.failing.is_some()
     }
@@ -98,46 +124,40 @@ impl Level {
     }
 
     pub fn accept(&mut self) {
-        *self = Self { absences: self.absences, max: self.max, ..Self::default() };
+        *self =
+            Self { lukewarm: self.lukewarm, max: self.max, interval_s: self.interval_s, ..Self::default() };
     }
 
-    /// When even the coldest will be above the limit, by how fast that has been warming; else for how long it was not
-    /// cold.
+    /// When even the coldest will be above the limit, where it has been getting warmer from day to day; else for how
+    /// long it was not cold.
     pub fn estimate(&self, tick: Tick) -> Option<Estimate> {
-        let (cold, usual_cold) = (self.cold?, self.usual_cold()?);
-        self.failing?;
+        let cold = self.failing.and(self.cold)?;
+        let minutes = |minutes: i64| u32::try_from(minutes).unwrap_or(u32::MAX);
+        let day = |back: usize| {
+            let at = (usize::from(self.day_at) + 2 * DAYS_KEPT - back) % DAYS_KEPT;
+            i64::from(self.days[at])
+        };
+        // Over two days: a single one may have been warm.
+        let drift_two_days = if usize::from(self.day_count) > 2 { day(1) - day(3) } else { 0 };
         let left = i64::from(self.max) - i64::from(self.lowest);
-        let risen = i64::from(self.lowest) - i64::from(usual_cold);
-        let over_min = tick.since(cold) / MINUTE_MS;
-        let crosses_min =
-            if risen > 0 && left > 0 { left.saturating_mul(over_min) / risen } else { AHEAD_MIN_MAX };
-        if crosses_min < AHEAD_MIN_MAX {
-            return Some(Estimate::CrossesIn { minutes: u32::try_from(crosses_min).unwrap_or(u32::MAX) });
+        if drift_two_days >= DRIFT_MIN && left > 0 {
+            return Some(Estimate::CrossesIn { minutes: minutes(left * 2 * 24 * 60 / drift_two_days) });
         }
-        let minutes = |ms: i64| u32::try_from(ms / MINUTE_MS).unwrap_or(u32::MAX);
-        Some(Estimate::NotColdFor { minutes: minutes(tick.since(cold)), usual: minutes(self.allowed_ms()) })
+        let not_cold = minutes(tick.since(cold) / MINUTE_MS);
+        Some(Estimate::NotColdFor { minutes: not_cold, usual: minutes(self.allowed_ms() / MINUTE_MS) })
     }
 
-    /// Half way from the usual cold to the limit: a compressor that works gets below it in every cycle.
+    /// Two fifths of the way from the usual cold to the limit: a compressor that works gets below it in every cycle.
     fn line(&self) -> Option<i32> {
-        let usual = self.usual_cold()?;
+        let usual = self.usual_cold?;
         let margin = self.max.saturating_sub(usual);
-        (margin >= MARGIN_MIN).then(|| usual + margin / 2)
-    }
-
-    /// The lower third of the days.
-    fn usual_cold(&self) -> Option<i32> {
-        let count = usize::from(self.day_count).min(DAYS_KEPT);
-        if count < DAYS_NEEDED {
-            return None;
-        }
-        let mut sorted = self.days;
-        let (_, usual, _) = sorted[..count].select_nth_unstable((count - 1) / 3);
-        Some(*usual)
+        (margin >= MARGIN_MIN).then(|| usual + margin / 5 * 2)
     }
 
     fn allowed_ms(&self) -> i64 {
-        (self.absences.usual_ms() * 3 / 2 + 30 * MINUTE_MS).max(ALLOWED_MS_MIN)
+        let interval_ms = i64::from(self.interval_s) * 1_000;
+        let usual_ms = self.lukewarm.usual_ms(BAD_DAYS) * 4 / 3 + SLACK_MS + interval_ms;
+        usual_ms.max(ALLOWED_MS_MIN + ALLOWED_SAMPLES_MIN * interval_ms)
     }
 
     fn follow_blocks(&mut self, tick: Tick, value: i32) {
@@ -163,6 +183,10 @@ impl Level {
             }
             self.day_at = (self.day_at % DAYS_KEPT as u8 + 1) % DAYS_KEPT as u8;
             self.day_count = self.day_count.saturating_add(1).min(DAYS_KEPT as u8);
+            let count = usize::from(self.day_count);
+            let mut sorted = self.days;
+            let (_, third, _) = sorted[..count].select_nth_unstable((count - 1) / 3);
+            self.usual_cold = (count >= DAYS_NEEDED).then_some(*third);
         }
     }
 }

@@ -3,8 +3,8 @@
 //! Two questions are asked of each reading, and the answers of the past are what the next one is compared with:
 //! - `bump`: above the limit, for how long has it not been turning back? A defrost heats for its time and then the
 //!   compressor pulls down; a spike of a door falls at once; a failure does neither.
-//! - `level`: how long ago did it reach its usual cold? A compressor that works comes back to it after everything a
-//!   kitchen does; one that fades, or one circuit of two, does not, long before the limit is crossed.
+//! - `level`: below the limit, for how long has it not reached its usual cold? A compressor that works comes back to it
+//!   after everything a kitchen does; one that fades, or one circuit of two, does not, long before the limit is crossed.
 //!
 //! Both compare with the longest of each of the last days, so that a unit's defrosts need not be told from its
 //! deliveries. What was longer than expected is learned shortened: a new rhythm is believed after a few times, a
@@ -16,15 +16,17 @@ mod level;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Constants, Estimate, HoldCause, MINUTE_MS, Tick};
+use super::{Constants, Estimate, HoldCause, MINUTE_MS, Tick, Violated};
 use bump::Bump;
 use days::Days;
 use level::Level;
 
 /// Longer without a reading, and what happened in between is unknown: nothing is learned from it.
 const GAP_MS_MAX: i64 = 60 * MINUTE_MS;
-/// A slope is measured over at least this long.
-const SLOPE_MS_MIN: i64 = 8 * MINUTE_MS;
+/// So many in a row, and it is that cold.
+const ODD_NEEDED: u8 = 4;
+/// Longer than two samples of a probe that flickers, and shorter than anything is allowed to be too cold.
+const FLICKER_MS: i64 = 30 * MINUTE_MS;
 
 /// One probe's memory of what is usual.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,9 +35,9 @@ pub(super) struct Sense {
     last: [i32; 3],
     /// How many of them there are since a gap.
     heard: u8,
+    /// How many in a row were colder than anything sensible.
+    odd: u8,
     at: Tick,
-    /// Two earlier values, at least `SLOPE_MS_MIN` apart.
-    marks: [Option<(Tick, i32)>; 2],
     bump: Option<Bump>,
     /// Longest time above the limit without turning back, per day.
     stalls: Days,
@@ -55,11 +57,12 @@ pub(super) struct Hold {
 pub(super) struct Look {
     pub tick: Tick,
     pub celsius: i32,
-    /// The upper limit in force.
+    /// The limits in force.
+    pub min: i32,
     pub max: i32,
-    /// Out above the limit and not back inside the band since.
-    pub is_out: bool,
-    /// A person was told of the present excursion because it was above for too long.
+    /// Out of the limits and not back inside the band since.
+    pub out: Option<Violated>,
+    /// It was above for the longest time allowed: nothing is learned from it.
     pub is_too_long: bool,
     pub interval_ms: i64,
 }
@@ -67,34 +70,55 @@ pub(super) struct Look {
 impl Sense {
     /// Follows a judged reading.
     pub fn follow(&mut self, look: Look, controller: &Controller, constants: &Constants) {
-        let Look { tick, max, .. } = look;
+        let Look { tick, min, max, .. } = look;
         if self.heard > 0 && tick.since(self.at) > GAP_MS_MAX.max(3 * look.interval_ms) {
-            (self.heard, self.marks, self.bump) = (0, [None; 2], None);
+            (self.heard, self.bump) = (0, None);
             self.level.lose_sight(tick);
         }
-        let value = self.smooth(look.celsius);
         self.at = tick;
-        let per_hour = self.slope(tick, value);
-        self.level.follow(tick, value, max);
+        let is_odd = look.celsius < self.level.coldest_sensible(max);
+        self.odd = if is_odd { self.odd.saturating_add(1) } else { 0 };
+        if is_odd && self.odd < ODD_NEEDED {
+            // A probe that flickers; what was held stays held.
+            if look.out == Some(Violated::Min) {
+                self.hold = Some(Hold { until: tick.plus(FLICKER_MS), cause: HoldCause::Flicker });
+            }
+            return;
+        }
+        let value = self.smooth(look.celsius);
+        let is_long = self.bump.is_some_and(|bump| bump.age_ms(tick) >= bump::LEARN_MS_MIN);
+        self.level.follow(tick, value, max, is_long, look.interval_ms);
 
         self.hold = None;
-        if look.is_out {
+        if look.out == Some(Violated::Min) && value >= min {
+            self.hold = Some(Hold { until: tick.plus(FLICKER_MS), cause: HoldCause::Flicker });
+        }
+        // One sample inside does not end what its neighbours say.
+        let is_over = value <= max;
+        if look.out == Some(Violated::Max) {
             let mut bump = self.bump.unwrap_or_else(|| Bump::new(tick, value));
-            let is_recovering = bump.follow(tick, value, max, per_hour);
+            let is_recovering = bump.follow(tick, value, max, look.interval_ms);
             self.bump = Some(bump);
             if !self.level.is_failing() {
                 self.hold = Some(if is_recovering {
-                    bump.recovery(tick, value, max, per_hour, constants)
+                    bump.recovery(tick, value, max, constants)
                 } else {
                     self.stall_hold(&bump, look.interval_ms, controller, tick)
                 });
             }
-        } else if let Some(bump) = self.bump.take()
+        } else if let Some(bump) = self.bump.take_if(|_| is_over)
             && !look.is_too_long
             && let Some(stall_ms) = bump.learned(tick)
         {
             let most_ms = bump::allowed_ms(&self.stalls, look.interval_ms) * 6 / 5;
             self.stalls.push(tick, stall_ms.min(most_ms));
+        }
+    }
+
+    /// Nothing is learned of this unit any more: its type, or the configuration, is another one now.
+    pub fn forget(&mut self) {
+        if self.heard > 0 {
+            *self = Self::default();
         }
     }
 
@@ -110,12 +134,10 @@ impl Sense {
 
     /// What can be said about an alarm that is raised now.
     pub fn estimate(&self, tick: Tick, interval_ms: i64) -> Option<Estimate> {
+        let Some(bump) = &self.bump else { return self.level.estimate(tick) };
         let minutes = |ms: i64| u32::try_from(ms / MINUTE_MS).unwrap_or(u32::MAX);
-        if let Some(bump) = &self.bump {
-            let usual = minutes(bump::allowed_ms(&self.stalls, interval_ms));
-            return Some(Estimate::OutFor { minutes: minutes(bump.age_ms(tick)), usual });
-        }
-        self.level.estimate(tick)
+        let (age_ms, usual_ms) = (bump.age_ms(tick), bump.allowed_ms(&self.stalls, interval_ms));
+        (age_ms >= usual_ms).then(|| Estimate::OutFor { minutes: minutes(age_ms), usual: minutes(usual_ms) })
     }
 
     /// A person says that this is how it is meant to be, or it has been steady for long after they were told.
@@ -138,33 +160,18 @@ impl Sense {
         }
     }
 
-    /// Hundredths of a degree an hour, over the last 8 to 16 minutes (or since the reading before, where they are
-    /// rarer); None where there is nothing to compare with.
-    fn slope(&mut self, tick: Tick, value: i32) -> Option<i64> {
-        let [older, newer] = self.marks;
-        if newer.is_none_or(|(at, _)| tick.since(at) >= SLOPE_MS_MIN) {
-            self.marks = [newer, Some((tick, value))];
-        }
-        let (at, before) = match newer {
-            Some((at, before)) if tick.since(at) >= SLOPE_MS_MIN => (at, before),
-            _ => older?,
-        };
-        let change = i64::from(value) - i64::from(before);
-        Some(change * 60 * MINUTE_MS / tick.since(at).max(1))
-    }
-
     /// Not turning back yet: until when that is usual.
     fn stall_hold(&self, bump: &Bump, interval_ms: i64, controller: &Controller, tick: Tick) -> Hold {
-        let allowed_ms = bump::allowed_ms(&self.stalls, interval_ms);
+        let allowed_ms = bump.allowed_ms(&self.stalls, interval_ms);
         let usual = bump.since().plus(allowed_ms);
-        match controller.defrost_until(tick, allowed_ms) {
-            Some(Some(until)) => Hold { until, cause: HoldCause::Defrost },
+        match controller.says(tick, allowed_ms) {
+            Says::DefrostUntil(until) => Hold { until, cause: HoldCause::Defrost },
             // It tells its defrosts, and this is none.
-            Some(None) => {
+            Says::NoDefrost => {
                 let until = usual.min(bump.since().plus(bump::NO_DEFROST_MS));
                 Hold { until, cause: HoldCause::Usual }
             }
-            None => {
+            Says::Nothing => {
                 let is_learned = bump::is_learned(&self.stalls);
                 let cause = if is_learned { HoldCause::Usual } else { HoldCause::NotLearned };
                 Hold { until: usual, cause }
@@ -192,12 +199,24 @@ impl Controller {
         }
     }
 
-    /// None: it says nothing. Some(None): it says that this is no defrost.
-    fn defrost_until(&self, tick: Tick, allowed_ms: i64) -> Option<Option<Tick>> {
-        match self.signal? {
-            (_, since) if tick.since(since) > CONTROLLER_MS_MAX => None,
-            (true, since) => Some(Some(since.plus(allowed_ms.saturating_add(AFTER_DEFROST_MS)))),
-            (false, since) => Some(Some(since.plus(AFTER_DEFROST_MS)).filter(|until| *until > tick)),
+    fn says(&self, tick: Tick, allowed_ms: i64) -> Says {
+        match self.signal {
+            None => Says::Nothing,
+            Some((_, since)) if tick.since(since) > CONTROLLER_MS_MAX => Says::Nothing,
+            Some((true, since)) => {
+                Says::DefrostUntil(since.plus(allowed_ms.saturating_add(AFTER_DEFROST_MS)))
+            }
+            Some((false, since)) if tick.since(since) < AFTER_DEFROST_MS => {
+                Says::DefrostUntil(since.plus(AFTER_DEFROST_MS))
+            }
+            Some((false, _)) => Says::NoDefrost,
         }
     }
+}
+
+/// What a controller makes of a rise.
+enum Says {
+    Nothing,
+    DefrostUntil(Tick),
+    NoDefrost,
 }

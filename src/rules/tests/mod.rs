@@ -5,8 +5,10 @@
 
 mod calls;
 mod contact;
+mod door;
 mod properties;
 mod rules;
+mod sense;
 mod temperature;
 
 use std::fmt::Write as _;
@@ -18,14 +20,14 @@ const UNIT: UnitNo = UnitNo(1);
 
 /// Plays a script against one unit and compares all decisions.
 ///
-/// The site: `fridge|freezer|blast LOW..HIGH` in degrees, then any of `F` (scale), `every=SECONDS` (check-in),
+/// The site: `fridge|freezer|walk_in|blast LOW..HIGH` in degrees, then any of `F` (scale), `every=SECONDS` (check-in),
 /// `probes=N` (device 1 to N, external), `rule=LEVEL/MIN/MAX/DELAY[/SCHEDULE]` (LEVEL `unit`, `site`, `org`; `-` for
-/// none; `contact/SEVERITY` for the other alert), `zone=NAME`, `good=N`, `hysteresis=HUNDREDTHS`, and any constant's
+/// none; `contact/SEVERITY` and `door/SEVERITY/DELAY` for the other alerts), `zone=NAME`, `good=N`, `hysteresis=HUNDREDTHS`, and any constant's
 /// name `=` value.
 ///
 /// A line: `MINUTES[:SECONDS] EVENT => DECISION; DECISION`. Events: `8.0` (reading of device 1), `d2 8.0`, `late 8.0`,
-/// `fault`, `manual 8.0`, `resolve alarm|contact [by nobody]`, `start known|least MINUTES` (the hub was away that long
-/// until now), `site ...` (another configuration), `placed TIME`, `unplaced`, `open`, `source`, `tick`.
+/// `fault`, `manual 8.0`, `resolve alarm|contact|door [by nobody]`, `start known|least MINUTES` (the hub was away that long
+/// until now), `site ...` (another configuration), `placed TIME`, `unplaced`, `open|close [DEVICE]`, `defrost on|off`, `source`, `tick`.
 ///
 /// Decisions as `tell` spells them; one of a deadline before the line's instant begins with `@MINUTES[:SECONDS]`.
 #[track_caller]
@@ -84,6 +86,7 @@ impl Player {
             let alert_type = match name {
                 "alarm" => AlertType::AlarmActive,
                 "contact" => AlertType::MonitoringInterrupted,
+                "door" => AlertType::DoorOpen,
                 other => AlertType::parse(other).expect("an alert type"),
             };
             self.state.open_alerts().find(|open| open.alert_type == alert_type).map(|open| open.id)
@@ -92,6 +95,14 @@ impl Player {
             ["tick"] => Event::Tick,
             ["fault"] => Event::Faulty { unit: UNIT, device: DeviceNo(1), probe: Probe::EXTERNAL },
             ["open"] => Event::Door { unit: UNIT, device: DeviceNo(9), is_open: true },
+            ["close"] => Event::Door { unit: UNIT, device: DeviceNo(9), is_open: false },
+            ["open", door] => {
+                Event::Door { unit: UNIT, device: DeviceNo(door.parse().expect("device")), is_open: true }
+            }
+            ["close", door] => {
+                Event::Door { unit: UNIT, device: DeviceNo(door.parse().expect("device")), is_open: false }
+            }
+            ["defrost", word] => Event::Defrost { unit: UNIT, is_on: word == "on" },
             ["source"] => Event::SourceDown { name: "usb".into() },
             ["manual", value] => Event::ManualLog { unit: UNIT, temperature: self.degrees(value) },
             ["ack", name] => Event::Acknowledged { alert: alert(name).expect("open alert") },
@@ -166,6 +177,7 @@ fn tell(decision: &Decision, now: i64) -> String {
     let name = |alert_type| match alert_type {
         AlertType::AlarmActive => "alarm",
         AlertType::MonitoringInterrupted => "contact",
+        AlertType::DoorOpen => "door",
         other => other.as_str(),
     };
     match &decision.what {
@@ -176,8 +188,22 @@ fn tell(decision: &Decision, now: i64) -> String {
                 write!(text, " {side} {:.2}", f64::from(trigger.hundredths) / 100.0).unwrap();
             }
         }
-        What::Raised { alert_type, severity, reason, .. } => {
+        What::Raised { alert_type, severity, reason, estimate, .. } => {
             write!(text, "raise {} {severity} {}", name(*alert_type), reason.as_str()).unwrap();
+            match estimate {
+                Some(Estimate::OutFor { minutes, usual }) => write!(text, " out {minutes}/{usual}").unwrap(),
+                Some(Estimate::CrossesIn { minutes }) => write!(text, " crosses in {minutes}").unwrap(),
+                Some(Estimate::NotColdFor { minutes, usual }) => {
+                    write!(text, " not cold {minutes}/{usual}").unwrap();
+                }
+                None => {}
+            }
+        }
+        What::Held { cause, until, .. } => {
+            write!(text, "hold {} until {}", cause.as_str(), show_ms(until.0)).unwrap();
+        }
+        What::HoldEnded { cause, since, end, .. } => {
+            write!(text, "held {} since {} {}", cause.as_str(), show_ms(since.0), end.as_str()).unwrap();
         }
         What::Resolved { alert_type, at, by, .. } => {
             write!(text, "resolve {}", name(*alert_type)).unwrap();
@@ -197,12 +223,6 @@ fn tell(decision: &Decision, now: i64) -> String {
         }
         What::Called { alert_type, severity, level, cause, .. } => {
             write!(text, "call {} {severity} {level} {}", name(*alert_type), cause.as_str()).unwrap();
-        }
-        What::Held { cause, until, .. } => {
-            write!(text, "hold {} until {}", cause.as_str(), show_ms(until.0)).unwrap();
-        }
-        What::HoldEnded { cause, end, .. } => {
-            write!(text, "hold {} ended {}", cause.as_str(), end.as_str()).unwrap();
         }
         What::Late { severity, trigger, violated, from_ms, to_ms, .. } => {
             let side = if *violated == Violated::Max { "max" } else { "min" };
@@ -240,6 +260,7 @@ fn parse_site(text: &str) -> RuleConfig {
             "fridge" => UnitType::Fridge,
             "freezer" => UnitType::Freezer,
             "blast" => UnitType::BlastChiller,
+            "walk_in" => UnitType::WalkInFreezer,
             other => panic!("no such unit: {other}"),
         },
         scale: Scale::C,
@@ -293,6 +314,13 @@ fn parse_rule(text: &str, index: usize) -> Rule {
         "other" => rule.unit = Some(UnitNo(77)),
         "site" => rule.is_site = true,
         "org" => {}
+        "door" => {
+            let (severity, delay_min) = rest.split_once('/').expect("severity and delay");
+            rule.alert_type = AlertType::DoorOpen;
+            rule.severity = Severity::parse(severity).expect("severity");
+            rule.delay_min = delay_min.parse().expect("minutes");
+            return rule;
+        }
         "contact" => {
             rule.alert_type = AlertType::MonitoringInterrupted;
             rule.severity = Severity::parse(rest).expect("severity");

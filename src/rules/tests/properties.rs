@@ -54,6 +54,11 @@ fn ops() -> impl Strategy<Value = Op> {
     prop_oneof![
         30 => reading,
         2 => manual,
+        3 => (1u32..4, 8u32..10, any::<bool>()).prop_map(|(unit, device, is_open)| {
+            Op::Event(Event::Door { unit: UnitNo(unit), device: DeviceNo(device), is_open })
+        }),
+        1 => (1u32..4, any::<bool>())
+            .prop_map(|(unit, is_on)| Op::Event(Event::Defrost { unit: UnitNo(unit), is_on })),
         2 => (0usize..3).prop_map(Op::Resolve),
         1 => (any::<bool>(), 0i64..=100).prop_map(|(is_known, percent)| Op::Start { is_known, percent }),
         2 => configs().prop_map(|config| Op::Event(Event::Configured(Box::new(config)))),
@@ -187,6 +192,7 @@ proptest! {
         let mut open = BTreeMap::new();
         let mut of_alert = BTreeMap::new();
         let mut status = BTreeMap::new();
+        let mut held = BTreeMap::new();
         let mut ids = HashSet::new();
         let mut tick = Tick(0);
         for decision in &decisions {
@@ -221,7 +227,14 @@ proptest! {
                     prop_assert_eq!((id, now), (alert, severity), "a call about nothing: {:?}", decision);
                     prop_assert!((1..=3).contains(&level) && severity > Severity::Info, "{decision:?}");
                 }
-                What::Held { .. } | What::HoldEnded { .. } => {}
+                What::Held { alert, .. } => {
+                    let id = alert.and(open.get(&(decision.unit, AlertType::AlarmActive, None))).map(|(id, _)| *id);
+                    prop_assert_eq!(alert, id);
+                    prop_assert!(held.insert((decision.unit, alert.is_some()), decision.tick).is_none());
+                }
+                What::HoldEnded { alert, since, .. } => {
+                    prop_assert_eq!(held.remove(&(decision.unit, alert.is_some())), Some(since));
+                }
                 What::Late { from_ms, to_ms, .. } => prop_assert!(from_ms <= to_ms),
             }
         }
@@ -319,6 +332,47 @@ proptest! {
             step(&mut state, &event, at(tick, 0), &mut out);
             prop_assert!(state.tick() >= before);
             prop_assert_eq!(State::decode(&state.encode()).unwrap().encode(), state.encode());
+        }
+    }
+
+    #[test]
+    fn nothing_holds_an_alarm_back_beyond_the_longest_time_above(
+        steps in prop::collection::vec((1i64..25, 0usize..5, 0u8..12), 1..200),
+        kind in prop_oneof![Just("freezer"), Just("fridge")],
+        delay in 0u32..300,
+    ) {
+        let site = format!("{kind} -30.0..-15.0 rule=unit/-/-/{delay} door_grace_min=240 door_mask_day_min=999");
+        let mut player = Player::new(&site);
+        let (mut minute, mut sum, mut above, mut last_above) = (0, 0, false, 0);
+        for (wait, level, other) in steps {
+            minute += wait;
+            let is_critical = |player: &Player| {
+                let mut open = player.state.open_alerts().filter(|open| open.alert_type == AlertType::AlarmActive);
+                open.any(|open| open.severity == Severity::Critical)
+            };
+            let was_critical = is_critical(&player);
+            let decisions = match other {
+                0 => player.play(&format!("{minute} open")),
+                1 => player.play(&format!("{minute} close")),
+                2 => player.play(&format!("{minute} defrost on")),
+                _ => String::new(),
+            };
+            let celsius = ["-22.0", "-16.0", "-15.2", "-14.0", "-5.0"][level];
+            let decisions = decisions + &player.play(&format!("{minute} {celsius}"));
+            if minute - last_above >= 60 {
+                sum = 0;
+                above = false;
+            }
+            sum += if above { wait } else { 0 };
+            above = level >= 3;
+            last_above = if above { minute } else { last_above };
+            // Told, and over: counted anew.
+            if decisions.contains("resolve alarm") && (was_critical || decisions.contains("critical")) {
+                sum = 0;
+            }
+            if above && sum >= 120 {
+                prop_assert!(is_critical(&player), "at {minute}");
+            }
         }
     }
 

@@ -254,7 +254,7 @@ fn the_form_of_a_checkpoint_is_frozen() {
     let hash = ring::digest::digest(&ring::digest::SHA256, &player.state.encode());
     assert_eq!(
         (super::STATE_VERSION, format!("{hash:?}")),
-        (1, "SHA256:02ff86275c744b641ae0da188e2a6faef0f118f4bf6d9b9e70ecdd29f9504751".into())
+        (2, "SHA256:d73234dc5f917cb1af3997a0d36d24a4445fd6e2f52e48453577b099d747b9ef".into())
     );
 }
 
@@ -278,6 +278,7 @@ fn the_numbers_of_events_are_frozen() {
         Event::Tick,
         Player::new("fridge 0.0..5.0").parse_event("battery 20"),
         Player::new("fridge 0.0..5.0").parse_event("senders two"),
+        Event::Defrost { unit, is_on: true },
     ];
     for (number, event) in (0u8..).zip(&events) {
         let bytes = postcard::to_allocvec(event).unwrap();

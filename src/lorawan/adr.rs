@@ -229,7 +229,7 @@ mod tests {
         // Not before there is a history.
         check(Case { snr_tenths: 90, frames: HISTORY - 1, ..CASE }, None);
         let us = Region::Us915 { sub_band: SubBand::new(2).unwrap() };
-        check(Case { region: us, snr_tenths: 50, ..CASE }, Some((3, 2, 1)));
+        check(Case { region: us, snr_tenths: 110, ..CASE }, Some((3, 2, 1)));
         // The wide channel is not where a device stays.
         check(Case { region: us, data_rate: 4, snr_tenths: 26, ..CASE }, None);
     }

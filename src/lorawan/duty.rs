@@ -100,7 +100,11 @@ mod tests {
             (1_000, 36_000_000, true),
             (1_000, 36_000_001, false),
         ] {
-            assert_eq!(duty.allows(GATEWAY, ONE_PERCENT, airtime_us, at(minute)), want, "{minute} {airtime_us}");
+            assert_eq!(
+                duty.allows(GATEWAY, ONE_PERCENT, airtime_us, at(minute)),
+                want,
+                "{minute} {airtime_us}"
+            );
         }
         // Another gateway and another band have their own.
         assert!(duty.allows(Eui([2; 8]), ONE_PERCENT, 36_000_000, at(18)));

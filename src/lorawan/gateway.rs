@@ -33,8 +33,13 @@ pub struct Reception {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Context {
     /// Semtech UDP: its microsecond counter, which wraps every 71.6 minutes.
-    Udp { tmst: u32 },
-    Station { xtime: i64, rctx: i64 },
+    Udp {
+        tmst: u32,
+    },
+    Station {
+        xtime: i64,
+        rctx: i64,
+    },
 }
 
 /// One chance to transmit.

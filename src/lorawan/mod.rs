@@ -10,3 +10,6 @@ pub mod rate;
 pub mod region;
 pub mod server;
 pub mod session;
+
+#[cfg(test)]
+mod tests;

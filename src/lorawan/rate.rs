@@ -18,8 +18,7 @@ impl DataRate {
     pub fn parse(text: &str) -> Option<Self> {
         let (sf, bandwidth) = text.trim().strip_prefix("SF")?.split_once("BW")?;
         let (sf, bw_khz) = (sf.parse().ok()?, bandwidth.parse().ok()?);
-        ((5..=12).contains(&sf) && matches!(bw_khz, 125 | 250 | 500))
-            .then_some(DataRate::Lora { sf, bw_khz })
+        ((5..=12).contains(&sf) && matches!(bw_khz, 125 | 250 | 500)).then_some(DataRate::Lora { sf, bw_khz })
     }
 
     /// Tenths of a dB above the noise at which a frame can just be read (SX1276 data sheet, table 13). FSK has no such
@@ -89,7 +88,7 @@ mod tests {
             (12, 125, 33, 1_810_432, -200),
             (9, 125, 20, 185_344, -125),
             (10, 125, 33, 452_608, -150),
-            (10, 500, 17, 72_192, -150),
+            (10, 500, 17, 82_432, -150),
         ] {
             let rate = DataRate::Lora { sf, bw_khz };
             assert_eq!(rate.airtime_us(bytes), want_us, "{rate} {bytes}");

@@ -194,13 +194,16 @@ impl Session {
         };
         let next = last.checked_add(1);
         let ahead = next.and_then(|next| next.checked_add(u32::from(low.wrapping_sub(next as u16))));
-        let behind = (last & 0xffff_0000 | u32::from(low)).checked_sub(if low > last as u16 { 1 << 16 } else { 0 });
+        let behind =
+            (last & 0xffff_0000 | u32::from(low)).checked_sub(if low > last as u16 { 1 << 16 } else { 0 });
         [
             (low == last as u16).then_some(Standing::Repeated(last)),
             ahead.map(Standing::Ahead),
             behind.filter(|count| *count != last).map(Standing::Behind),
             // A personalised device that started again counts from 0.
-            Some(u32::from(low)).filter(|count| *count < last && Some(*count) != behind).map(Standing::Behind),
+            Some(u32::from(low))
+                .filter(|count| *count < last && Some(*count) != behind)
+                .map(Standing::Behind),
         ]
         .into_iter()
         .flatten()

@@ -1,18 +1,22 @@
 //! Data frames: whose they are, whether they are new, and what to answer.
 
-use super::{Event, Lns, Now, Refusal, Refused, STATUS_AGAIN_MS, STATUS_EVERY_MS, Sealed, StatusAsked, Step, Uplink, Withheld};
+use super::send::Size;
+use super::{
+    Event, Lns, Now, Refusal, Refused, STATUS_AGAIN_MS, STATUS_EVERY_MS, Sealed, StatusAsked, Step, Uplink,
+    Withheld,
+};
 use crate::domain::MonoMs;
-use crate::lorawan::adr::Sample;
-use crate::lorawan::gateway::Reception;
+use crate::lorawan::adr::{Link, Sample, Setting};
+use crate::lorawan::gateway::{Downlink, Reception};
 use crate::lorawan::ids::Eui;
 use crate::lorawan::mac::{self, Battery, F_OPTS_BYTES_MAX, FromDevice, ToDevice};
 use crate::lorawan::phy::{DataDown, DataUp};
 use crate::lorawan::session::{Activation, Device, Session, SessionChange, Standing};
 
-/// A downlink without payload: MHDR, address, control, counter, the longest options, MIC.
-const DOWNLINK_BYTES_MAX: usize = 1 + 7 + F_OPTS_BYTES_MAX + 4;
 /// DevAddr, FCtrl and FCnt.
 const HEADER_BYTES: usize = 7;
+/// A downlink without payload: MHDR, header, options, MIC.
+const DOWNLINK: Size = Size { least: 1 + HEADER_BYTES + 4, most: 1 + HEADER_BYTES + F_OPTS_BYTES_MAX + 4 };
 
 /// A frame that a session signed.
 struct Owned {
@@ -66,7 +70,8 @@ impl Lns {
             let device = &self.devices[dev_eui];
             for (session, by_pending) in [(&device.session, false), (&device.pending, true)] {
                 let session = session.as_ref().filter(|session| session.dev_addr == frame.dev_addr);
-                let Some(standing) = session.and_then(|session| session.standing(frame, device.is_personalised()))
+                let Some(standing) =
+                    session.and_then(|session| session.standing(frame, device.is_personalised()))
                 else {
                     continue;
                 };
@@ -100,13 +105,12 @@ impl Lns {
         let expected = session.f_cnt_up.filter(|_| !was_reset).map_or(f_cnt, |last| last + 1);
         session.f_cnt_up = Some(f_cnt);
         if was_reset {
-            session.link = crate::lorawan::adr::Link::default();
+            session.link = Link::default();
         }
 
         let (said, payload) = open(frame, session, f_cnt);
         let best = heard.first();
-        let margin_tenths =
-            best.and_then(|best| Some(best.snr_tenths? - best.rate.snr_needed_tenths()));
+        let margin_tenths = best.and_then(|best| Some(best.snr_tenths? - best.rate.snr_needed_tenths()));
         hear(session, best.and_then(|best| region.uplink_dr(best.rate)), f_cnt, best);
         answers(session, &said);
         if said.status().is_some() {
@@ -183,7 +187,7 @@ impl Lns {
         said: &Said,
         heard: &[Reception],
         now: Now,
-    ) -> Result<Option<crate::lorawan::gateway::Downlink>, Withheld> {
+    ) -> Result<Option<Downlink>, Withheld> {
         let device = &self.devices[&dev_eui];
         let session = device.session.as_ref().expect("an answered device has a session");
         let rx1_ms = u32::from(session.rx1_delay_s.max(1)) * 1_000;
@@ -193,7 +197,7 @@ impl Lns {
         if !must && requests.is_empty() {
             return Ok(None);
         }
-        let route = match self.route(heard, [rx1_ms, rx1_ms + 1_000], DOWNLINK_BYTES_MAX, now.mono) {
+        let route = match self.route(heard, [rx1_ms, rx1_ms + 1_000], DOWNLINK, now.mono) {
             Ok(route) => route,
             // What the hub wants to say can wait.
             Err(_) if !must => return Ok(None),
@@ -343,7 +347,7 @@ fn note_asked(session: &mut Session, f_cnt: u32, commands: &[ToDevice]) {
     for command in commands {
         match command {
             ToDevice::LinkAdrReq(ask) => {
-                session.link.asked = Some(crate::lorawan::adr::Setting {
+                session.link.asked = Some(Setting {
                     data_rate: ask.data_rate,
                     power: ask.power,
                     repetitions: ask.repetitions,

@@ -1,6 +1,7 @@
 //! Joins: who may, and the new session that waits for its first frame.
 
 use super::pairing::Outcome;
+use super::send::Size;
 use super::{Event, Lns, Now, Refusal, Refused, Sealed, Step, Withheld};
 use crate::lorawan::adr::Link;
 use crate::lorawan::gateway::Reception;
@@ -63,7 +64,7 @@ impl Lns {
         let bytes = if channels.is_some() { JOIN_ACCEPT_BYTES_MAX } else { JOIN_ACCEPT_BYTES_MIN };
         // Nothing is used up for an answer that cannot be given.
         let route = self
-            .route(heard, [JOIN_RX1_MS, JOIN_RX2_MS], bytes, now.mono)
+            .route(heard, [JOIN_RX1_MS, JOIN_RX2_MS], Size { least: bytes, most: bytes }, now.mono)
             .map_err(|withheld| (Refusal::JoinUnanswered, Some(withheld)))?;
 
         let (version, app_key) = (device.version, app_key.clone());

@@ -139,7 +139,9 @@ pub enum Refusal {
     UnknownAddress,
     #[error("no device with this address signed the frame")]
     WrongMic,
-    #[error("the counter is behind the last frame's: recorded and played again, or a device that started anew")]
+    #[error(
+        "the counter is behind the last frame's: recorded and played again, or a device that started anew"
+    )]
     CounterBehind,
     #[error("the device is not known here; add it with its key")]
     UnknownDevice,

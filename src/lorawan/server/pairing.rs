@@ -43,7 +43,9 @@ impl JoinRecord {
         match self {
             Self { wrong_key: times @ 1.., answered: 0, .. } => Some(JoinTrouble::WrongKey { times: *times }),
             Self { nonce_reused: times @ 1.., .. } => Some(JoinTrouble::NonceReused { times: *times }),
-            Self { answered: times @ UNHEARD_MIN.., .. } => Some(JoinTrouble::AnswerUnheard { times: *times }),
+            Self { answered: times @ UNHEARD_MIN.., .. } => {
+                Some(JoinTrouble::AnswerUnheard { times: *times })
+            }
             Self { unanswered: times @ 1.., answered: 0, .. } => {
                 Some(JoinTrouble::Unanswered { times: *times })
             }
@@ -109,7 +111,8 @@ impl Pairing {
             Outcome::Answered => record.answered += 1,
         }
         if self.strangers.len() > STRANGERS_MAX
-            && let Some(oldest) = self.strangers.iter().min_by_key(|(_, record)| record.last_at).map(|(eui, _)| *eui)
+            && let Some(oldest) =
+                self.strangers.iter().min_by_key(|(_, record)| record.last_at).map(|(eui, _)| *eui)
         {
             self.strangers.remove(&oldest);
         }

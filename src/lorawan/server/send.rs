@@ -78,13 +78,20 @@ impl Route {
     }
 }
 
+/// Bytes of a downlink that is not made yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    pub least: usize,
+    pub most: usize,
+}
+
 impl Lns {
-    /// The best gateway that can send `bytes` in a window; `delays_ms` of the first and the second.
+    /// The best gateway that can send in a window; `delays_ms` of the first and the second.
     pub(super) fn route(
         &self,
         heard: &[Reception],
         delays_ms: [u32; 2],
-        bytes: usize,
+        size: Size,
         now: MonoMs,
     ) -> Result<Route, Withheld> {
         let mut why = Withheld::NoGateway;
@@ -92,17 +99,17 @@ impl Lns {
             let Some(context) = reception.context else {
                 continue;
             };
-            let all = self.windows(reception, delays_ms, bytes);
+            let all = self.windows(reception, delays_ms, size.least);
             let in_time: Vec<Window> =
                 all.into_iter().filter(|window| is_in_time(reception.at, window, now)).collect();
-            let allowed = |window: &Window| allows(&self.duty, self.config.region, reception.gateway, window, bytes, now);
+            let (region, gateway) = (self.config.region, reception.gateway);
+            let allowed = |window: &Window| allows(&self.duty, region, gateway, window, size.most, now);
             if in_time.is_empty() {
                 why = Withheld::TooLate;
             } else if !in_time.iter().any(allowed) {
                 why = Withheld::DutyCycle;
             } else {
-                let (gateway, heard_at) = (reception.gateway, reception.at);
-                return Ok(Route { gateway, context, heard_at, windows: in_time });
+                return Ok(Route { gateway, context, heard_at: reception.at, windows: in_time });
             }
         }
         Err(why)

@@ -45,6 +45,8 @@ pub enum Context {
 /// One chance to transmit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
+    /// 1 or 2.
+    pub number: u8,
     /// From the end of the uplink, by the gateway's clock.
     pub delay_ms: u32,
     pub hz: u32,

@@ -155,6 +155,11 @@ pub fn gps_ms(unix_ms: i64) -> u64 {
     (unix_ms - (GPS_EPOCH_UNIX_S - GPS_LEAP_S) * 1_000).max(0) as u64
 }
 
+/// The way back.
+pub fn unix_ms_of_gps(gps_ms: i64) -> i64 {
+    gps_ms + (GPS_EPOCH_UNIX_S - GPS_LEAP_S) * 1_000
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,10 +6,14 @@ mod hex;
 pub mod ids;
 pub mod mac;
 pub mod phy;
+pub mod qr;
 pub mod rate;
 pub mod region;
 pub mod server;
 pub mod session;
+pub mod shipment;
+pub mod station;
+pub mod udp;
 
 #[cfg(test)]
 mod tests;

@@ -284,6 +284,11 @@ impl Lns {
         send::next_window(&mut self.duty, self.config.region, downlink, now)
     }
 
+    /// The same for a gateway that does its own timing and is given all windows at once (Basics Station).
+    pub fn windows(&mut self, downlink: &mut Downlink, now: MonoMs) -> Vec<Window> {
+        send::all_windows(&mut self.duty, self.config.region, downlink, now)
+    }
+
     /// Sessions whose counters or link changed since the last call and were not in a [`Sealed`]. Writing them every few
     /// seconds is enough: a counter that is behind after a power cut re-admits frames that the log knows already.
     pub fn take_lagging(&mut self) -> Vec<SessionChange> {

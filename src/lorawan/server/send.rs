@@ -99,7 +99,7 @@ impl Lns {
             let Some(context) = reception.context else {
                 continue;
             };
-            let all = self.windows(reception, delays_ms, size.least);
+            let all = self.slots(reception, delays_ms, size.least);
             let in_time: Vec<Window> =
                 all.into_iter().filter(|window| is_in_time(reception.at, window, now)).collect();
             let (region, gateway) = (self.config.region, reception.gateway);
@@ -115,15 +115,16 @@ impl Lns {
         Err(why)
     }
 
-    fn windows(&self, reception: &Reception, delays_ms: [u32; 2], bytes: usize) -> Vec<Window> {
+    fn slots(&self, reception: &Reception, delays_ms: [u32; 2], bytes: usize) -> Vec<Window> {
         let region = self.config.region;
         let dr = region.uplink_dr(reception.rate);
         let rx1 = dr.and_then(|dr| region.rx1(Slot { hz: reception.hz, dr }));
-        [(rx1, delays_ms[0]), (Some(region.rx2()), delays_ms[1])]
+        [(1, rx1, delays_ms[0]), (2, Some(region.rx2()), delays_ms[1])]
             .into_iter()
-            .filter_map(|(slot, delay_ms)| {
+            .filter_map(|(number, slot, delay_ms)| {
                 let slot = slot.filter(|slot| region.fits(slot.dr, bytes))?;
                 Some(Window {
+                    number,
                     delay_ms,
                     hz: slot.hz,
                     dr: slot.dr,
@@ -154,6 +155,23 @@ pub(super) fn next_window(
         }
     }
     None
+}
+
+/// All windows left at once, for a gateway that chooses by itself: it takes the first if it can, which is the one counted.
+pub(super) fn all_windows(
+    duty: &mut Duty,
+    region: Region,
+    downlink: &mut Downlink,
+    now: MonoMs,
+) -> Vec<Window> {
+    let mut windows: Vec<Window> = next_window(duty, region, downlink, now).into_iter().collect();
+    let bytes = downlink.phy.len();
+    let left = std::mem::take(&mut downlink.windows);
+    windows.extend(left.into_iter().filter(|window| {
+        is_in_time(downlink.heard_at, window, now)
+            && allows(duty, region, downlink.gateway, window, bytes, now)
+    }));
+    windows
 }
 
 fn is_in_time(heard_at: MonoMs, window: &Window, now: MonoMs) -> bool {

@@ -8,10 +8,12 @@ use crate::lorawan::gateway::{GatewayFrame, Reception};
 use crate::lorawan::phy::Uplink;
 
 /// How long other gateways have; it comes off the time for an answer.
-pub(super) const COLLECT_MS: i64 = 200;
+const COLLECT_MS: i64 = 200;
 /// How long the same bytes are taken for the same transmission. A device sends a frame again after its second window at the
 /// earliest, 2 s later.
-pub(super) const SEEN_MS: i64 = 1_500;
+const SEEN_MS: i64 = 1_500;
+/// A join is never sent twice; by a slow way it must not look like a used DevNonce.
+const SEEN_JOIN_MS: i64 = 10_000;
 /// Frames collected at once: the eight channels of a gateway hold less than a tenth of it in 200 ms.
 const OPEN_MAX: usize = 256;
 /// Frames remembered after that, so that a flood forgets rather than grows.
@@ -50,7 +52,8 @@ impl Air {
         if self.open.len() >= OPEN_MAX {
             return Received::Refused(Unusable::Overload);
         }
-        self.seen.push_back((MonoMs(at.0 + SEEN_MS), phy.clone()));
+        let seen_ms = if matches!(uplink, Uplink::Join(_)) { SEEN_JOIN_MS } else { SEEN_MS };
+        self.seen.push_back((MonoMs(at.0 + seen_ms), phy.clone()));
         let closes_at = MonoMs(at.0 + COLLECT_MS);
         self.open.push_back(Open { phy, uplink, closes_at, heard: vec![reception] });
         Received::Collecting

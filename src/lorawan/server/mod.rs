@@ -2,20 +2,21 @@
 
 mod air;
 mod data;
+mod event;
 mod join;
 mod pairing;
 mod send;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use event::{Event, Received, Refusal, Refused, Step, Unusable, Uplink};
 pub use pairing::{JoinRecord, JoinTrouble, STRANGERS_MAX};
 pub use send::{Sealed, TX_LEAD_MS, Withheld};
 
 use super::duty::Duty;
-use super::gateway::{Downlink, GatewayFrame, Reception, Window};
+use super::gateway::{Downlink, GatewayFrame, Window};
 use super::ids::{DevAddr, Eui};
-use super::mac::Battery;
-use super::phy::{self, PhyError, Uplink as PhyUplink};
+use super::phy::{self, Uplink as PhyUplink};
 use super::region::Region;
 use super::session::{Activation, Device, JoinState, SessionChange};
 use crate::domain::{MonoMs, UnixMs};
@@ -48,113 +49,6 @@ pub struct Now {
     pub mono: MonoMs,
     /// Wall time, only while it is trusted: it is told to devices.
     pub wall: Option<UnixMs>,
-}
-
-/// What became of a frame as it came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Received {
-    /// New; [`Lns::poll`] will have it when the other gateways had their time.
-    Collecting,
-    /// Another gateway heard it too.
-    AlsoHeard,
-    /// The same gateway once more, on another channel: the stronger one counts.
-    Ghost,
-    /// After its time.
-    Late,
-    Refused(Unusable),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unusable {
-    #[error(transparent)]
-    Phy(#[from] PhyError),
-    #[error("{0} Hz is outside the region's band; check the region of the hub and the gateway")]
-    Band(u32),
-    #[error("more frames at once than can be looked at")]
-    Overload,
-}
-
-/// What one frame led to. Write `event` and `sealed.changes()` in one transaction, then send what `sealed.committed()` gives.
-#[derive(Debug)]
-pub struct Step {
-    pub event: Event,
-    pub sealed: Sealed,
-    /// The device wanted an answer and gets none.
-    pub withheld: Option<Withheld>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    Uplink(Box<Uplink>),
-    /// The last frame once more, to be answered again but not to be read again.
-    Repeated {
-        dev_eui: Eui,
-        f_cnt: u32,
-    },
-    /// A join with the right key. Not yet a paired device: that is [`Uplink::activated`].
-    JoinAnswered {
-        dev_eui: Eui,
-        dev_addr: DevAddr,
-    },
-    Refused(Refused),
-}
-
-/// A new frame of a known device, its MIC checked.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Uplink {
-    pub dev_eui: Eui,
-    pub dev_addr: DevAddr,
-    /// All 32 bits.
-    pub f_cnt: u32,
-    pub is_confirmed: bool,
-    /// Port (1..=255) and plain payload; `None` for a frame of the network's own.
-    pub payload: Option<(u8, Vec<u8>)>,
-    /// The first frame of a new session: the device is joined.
-    pub activated: bool,
-    /// The device started to count again (a personalised one that may).
-    pub was_reset: bool,
-    /// Counted by the device since the frame before and never heard.
-    pub lost: u32,
-    /// Tenths of a dB above what the data rate needs.
-    pub margin_tenths: Option<i16>,
-    pub status: Option<(Battery, i8)>,
-    /// Bytes of MAC commands at the end that were not understood.
-    pub commands_unread: usize,
-    /// Who heard it, the best first; at least one.
-    pub heard: Vec<Reception>,
-}
-
-/// A frame that is no reading.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Refused {
-    pub why: Refusal,
-    pub dev_eui: Option<Eui>,
-    pub dev_addr: Option<DevAddr>,
-    pub heard: Vec<Reception>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Refusal {
-    #[error("no device here has this address: a neighbour's, or a device that must join again")]
-    UnknownAddress,
-    #[error("no device with this address signed the frame")]
-    WrongMic,
-    #[error(
-        "the counter is behind the last frame's: recorded and played again, or a device that started anew"
-    )]
-    CounterBehind,
-    #[error("the device is not known here; add it with its key")]
-    UnknownDevice,
-    #[error("the device is added as personalised (ABP) but wants to join")]
-    NotOtaa,
-    #[error("the join was signed with another key; check the AppKey")]
-    WrongKey,
-    #[error("the DevNonce was used before; flush the device's nonces if it was reset")]
-    NonceReused,
-    #[error("the device used up all 16,777,215 JoinNonces")]
-    NonceExhausted,
-    #[error("no gateway could have answered the join in time")]
-    JoinUnanswered,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

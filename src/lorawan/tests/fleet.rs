@@ -63,15 +63,35 @@ struct World {
     refused: BTreeMap<String, u32>,
     repeated: u32,
     joined: BTreeSet<Eui>,
+    /// The power is cut without warning.
+    is_dirty: bool,
+    /// Read before, the same bytes under the same number.
+    doubles: u32,
 }
 
 #[test]
 fn of_five_hundred_sensors_none_is_lost_none_double_none_forged() {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(8_123);
-    println!("SEED={seed}");
-    let mut world = World::new(seed);
+    let mut world = World::new(seed());
     world.run();
     world.check();
+    assert_eq!(world.doubles, 0, "the hub was stopped cleanly");
+}
+
+/// What may lag was not written: then, and only then, what was played again is read again, under the number that the log
+/// knows it by. What was sent is never sent again under the same number, or the sensors would tell.
+#[test]
+fn a_power_cut_costs_doubles_at_most() {
+    let mut world = World::new(seed());
+    world.is_dirty = true;
+    world.run();
+    world.check();
+    assert!(world.doubles < 20, "{}", world.doubles);
+}
+
+fn seed() -> u64 {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(8_123);
+    println!("SEED={seed}");
+    seed
 }
 
 impl World {
@@ -88,6 +108,8 @@ impl World {
             refused: BTreeMap::new(),
             repeated: 0,
             joined: BTreeSet::new(),
+            is_dirty: false,
+            doubles: 0,
         };
         for number in 0..SENSORS {
             let mut sensor = Sensor::new(number, [number as u8; 16]);
@@ -125,14 +147,15 @@ impl World {
                     self.at(at, arrives);
                 }
                 Happening::PowerCut => {
-                    // A clean stop: what may lag is written. Frames being collected are lost with the power.
-                    let waiting = self.hub.lns.deadline().is_some();
-                    if waiting {
+                    // Frames being collected go with the power; so that all can be counted, it waits for a moment without.
+                    if self.hub.lns.deadline().is_some() {
                         self.at(at + 250, Happening::PowerCut);
-                    } else {
-                        self.writes_lagging();
-                        self.hub.restart();
+                        continue;
                     }
+                    if !self.is_dirty {
+                        self.writes_lagging();
+                    }
+                    self.hub.restart();
                 }
             }
         }
@@ -235,8 +258,10 @@ impl World {
                 Event::Uplink(uplink) => {
                     let (_, text) = uplink.payload.unwrap();
                     let key = (uplink.dev_eui, uplink.dev_addr.0, uplink.f_cnt);
-                    let before = self.read.insert(key, text);
-                    assert_eq!(before, None, "{key:?} was read twice");
+                    if let Some(before) = self.read.insert(key, text.clone()) {
+                        assert_eq!(before, text, "{key:?}");
+                        self.doubles += 1;
+                    }
                     if uplink.activated {
                         self.joined.insert(uplink.dev_eui);
                     }

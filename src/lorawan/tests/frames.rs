@@ -253,6 +253,65 @@ fn nothing_is_sent_before_it_is_stored_and_counters_that_may_lag_lag() {
 }
 
 #[test]
+fn a_station_is_given_both_windows_and_one_is_counted() {
+    let mut hub = Hub::new(Region::Eu868);
+    hub.rate = DataRate::Lora { sf: 12, bw_khz: 125 };
+    let mut sensor = hub.joined(1, MacVersion::V1_0_3);
+    let mut both = 0;
+    for _ in 0..60 {
+        let frame = sensor.send(&Up { confirmed: true, ..Up::default() });
+        hub.now += 3_000;
+        hub.receive(&frame, GATEWAY, 0);
+        let mut downlink = hub.close().remove(0).sealed.committed().unwrap();
+        let windows = hub.lns.windows(&mut downlink, MonoMs(hub.now));
+        assert_eq!(windows.last().unwrap().number, 2);
+        assert!(hub.lns.windows(&mut downlink, MonoMs(hub.now)).is_empty());
+        both += usize::from(windows.len() == 2);
+    }
+    // One percent of an hour, less the joined() of before, and then only the second window is left.
+    assert!((30..37).contains(&both), "{both}");
+}
+
+#[test]
+fn readings_and_batteries_become_frames_of_the_pipeline() {
+    use crate::codec::Quantity;
+    use crate::frame::{AckToken, Payload};
+    let mut hub = Hub::new(Region::Eu868);
+    let mut sensor = hub.joined(1, MacVersion::V1_0_3);
+    let ack = AckToken { source: 1, connection: 2, message: 3 };
+    for (f_opts, payload, want) in [
+        (vec![], Some((2, b"x".to_vec())), "payload"),
+        (vec![0x06, 254, 0], Some((2, b"x".to_vec())), "payload battery"),
+        (vec![0x06, 0, 0], Some((2, b"x".to_vec())), "payload"),
+        (vec![0x06, 1, 0], None, "battery"),
+        (vec![], None, ""),
+    ] {
+        let frame = sensor.send(&Up { f_opts, payload, ..Up::default() });
+        let answer = hub.hear(&frame);
+        let frames = uplink(&answer).frames("lorawan", Some(ack));
+        let kinds: Vec<&str> = frames
+            .iter()
+            .map(|frame| match &frame.payload {
+                Payload::Binary { f_port: 2, bytes } if bytes == b"x" => "payload",
+                Payload::Values { measurements, .. } => {
+                    assert!(matches!(measurements[0].quantity, Quantity::BatteryPercent(0 | 100)));
+                    "battery"
+                }
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(kinds.join(" "), want);
+        assert!(frames.last().is_none_or(|last| last.ack == Some(ack)));
+        assert!(frames.iter().rev().skip(1).all(|frame| frame.ack.is_none()));
+        for frame in frames {
+            assert_eq!((frame.sender.address.as_str(), frame.rssi), ("A840410000000001", Some(-80)));
+            assert_eq!(frame.identity.counter, Some(uplink(&answer).f_cnt));
+            assert_eq!(frame.at, MonoMs(hub.now - 200), "when it was heard, not when it was judged");
+        }
+    }
+}
+
+#[test]
 fn the_second_window_and_a_longer_first_one() {
     for rx1_delay_s in [1, 5, 15] {
         let mut hub = Hub::new(Region::Eu868);

@@ -266,6 +266,17 @@ fn who_does_not_join_can_be_told_why() {
 }
 
 #[test]
+fn a_join_by_a_slow_gateway_is_no_reused_nonce() {
+    let mut hub = Hub::new(Region::Eu868);
+    let mut sensor = known(&mut hub, MacVersion::V1_0_3);
+    let request = sensor.join_request();
+    assert!(hub.hear(&request).downlink.is_some());
+    assert_eq!(hub.receive(&request, OTHER_GATEWAY, 9_000), Received::Late);
+    assert_eq!(hub.lns.joins_of(eui(&sensor)).unwrap().trouble(), None);
+    assert_eq!(refusal(&hub.hear(&request)), Refusal::NonceReused);
+}
+
+#[test]
 fn strangers_are_listed_and_bounded() {
     let mut hub = Hub::new(Region::Eu868);
     for number in 0..STRANGERS_MAX as u64 + 10 {

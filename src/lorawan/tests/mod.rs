@@ -4,6 +4,7 @@ mod commands;
 mod fleet;
 mod frames;
 mod joins;
+mod noise;
 mod regions;
 mod sensor;
 

@@ -31,6 +31,9 @@ pub struct Link {
     pub history: VecDeque<Sample>,
     /// Asked for and not answered yet.
     pub asked: Option<Setting>,
+    /// One above what the device has refused, if it has.
+    pub data_rate_end: Option<u8>,
+    pub power_end: Option<u8>,
     pub link_adr: Asking,
     pub tx_param: Asking,
 }
@@ -47,6 +50,14 @@ pub struct Setting {
     pub data_rate: u8,
     pub power: u8,
     pub repetitions: u8,
+}
+
+/// What the device says to the parts of a LinkADRReq.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub channels_ok: bool,
+    pub data_rate_ok: bool,
+    pub power_ok: bool,
 }
 
 /// A request that is repeated until it is answered, but not for ever.
@@ -83,6 +94,8 @@ impl Default for Link {
             repetitions: 1,
             history: VecDeque::new(),
             asked: None,
+            data_rate_end: None,
+            power_end: None,
             link_adr: Asking::default(),
             tx_param: Asking::default(),
         }
@@ -106,12 +119,19 @@ impl Link {
         self.history.push_back(sample);
     }
 
-    /// The answer to a LinkADRReq.
-    pub fn is_answered(&mut self, yes: bool) {
+    /// The answer to a LinkADRReq. It is taken whole or not at all; what was refused is not asked for again.
+    pub fn is_answered(&mut self, answer: Answer) {
         let Some(asked) = self.asked.take() else {
             return;
         };
+        let yes = answer.channels_ok && answer.data_rate_ok && answer.power_ok;
         self.link_adr.is_answered(yes);
+        if !answer.data_rate_ok {
+            self.data_rate_end = Some(asked.data_rate);
+        }
+        if !answer.power_ok {
+            self.power_end = Some(asked.power);
+        }
         self.history.clear();
         if yes {
             self.data_rate = Some(asked.data_rate);
@@ -138,11 +158,14 @@ impl Link {
         let rate = region.data_rate(now.data_rate)?;
         let mut better = Setting { repetitions: self.repetitions_for_loss(), ..now };
         let mut steps = self.steps(rate);
-        while steps > 0 && better.data_rate < region.adr_dr_max() {
+        let end = |end: Option<u8>| end.map_or(u8::MAX, |end| end.saturating_sub(1));
+        let data_rate_max = region.adr_dr_max().min(end(self.data_rate_end));
+        let power_max = region.power_index_max().min(end(self.power_end));
+        while steps > 0 && better.data_rate < data_rate_max {
             better.data_rate += 1;
             steps -= 1;
         }
-        while steps > 0 && better.power < region.power_index_max() {
+        while steps > 0 && better.power < power_max {
             better.power += 1;
             steps -= 1;
         }
@@ -255,6 +278,27 @@ mod tests {
         link.hear(5, Sample { f_cnt: 1, snr_tenths: 0 });
         link.hear(4, Sample { f_cnt: 2, snr_tenths: 0 });
         assert_eq!((link.history.len(), link.power), (1, 0));
+    }
+
+    #[test]
+    fn what_the_device_refused_is_not_asked_for_again() {
+        let mut link = Link::default();
+        let hear = |link: &mut Link| {
+            (0..20).for_each(|f_cnt| link.hear(4, Sample { f_cnt, snr_tenths: 110 }));
+            link.better(EU).map(|better| (better.data_rate, better.power))
+        };
+        let yes = Answer { channels_ok: true, data_rate_ok: true, power_ok: true };
+        assert_eq!(hear(&mut link), Some((5, 2)));
+        link.asked = link.better(EU);
+        link.is_answered(Answer { power_ok: false, ..yes });
+        assert_eq!(hear(&mut link), Some((5, 1)));
+        link.asked = link.better(EU);
+        link.is_answered(Answer { data_rate_ok: false, ..yes });
+        assert_eq!(hear(&mut link), Some((4, 1)));
+        link.asked = link.better(EU);
+        link.is_answered(yes);
+        assert_eq!((link.data_rate, link.power), (Some(4), 1));
+        assert_eq!(hear(&mut link), None);
     }
 
     #[test]

@@ -116,8 +116,7 @@ impl Region {
         match self {
             Region::Eu868 => (863_000_000, 870_000_000),
             Region::Us915 { .. } => (902_000_000, 928_000_000),
-            Region::Au915 { .. } => (915_000_000, 928_000_000),
-            Region::As923 { .. } => (915_000_000, 928_000_000),
+            Region::Au915 { .. } | Region::As923 { .. } => (915_000_000, 928_000_000),
         }
     }
 
@@ -128,9 +127,8 @@ impl Region {
             (Region::Eu868 | Region::As923 { .. } | Region::Au915 { .. }, 0..=5) => lora(12 - dr, 125),
             (Region::Eu868 | Region::As923 { .. }, 6) => lora(7, 250),
             (Region::Eu868 | Region::As923 { .. }, 7) => Some(DataRate::Fsk { bps: 50_000 }),
-            (Region::Au915 { .. }, 6) => lora(8, 500),
             (Region::Us915 { .. }, 0..=3) => lora(10 - dr, 125),
-            (Region::Us915 { .. }, 4) => lora(8, 500),
+            (Region::Us915 { .. }, 4) | (Region::Au915 { .. }, 6) => lora(8, 500),
             (Region::Us915 { .. } | Region::Au915 { .. }, 8..=13) => lora(20 - dr, 500),
             _ => None,
         }
@@ -197,11 +195,10 @@ impl Region {
         match (self, dr) {
             (Region::As923 { dwell: true }, 0 | 1) => 0,
             (Region::As923 { dwell: true }, 2) => 19,
-            (Region::As923 { dwell: true }, 3) => 61,
+            (Region::Us915 { .. } | Region::Au915 { .. }, 8) | (Region::As923 { dwell: true }, 3) => 61,
             (Region::As923 { dwell: true }, 4) => 133,
             (Region::Eu868 | Region::As923 { .. }, 0..=2) => 59,
             (Region::Eu868 | Region::As923 { .. }, 3) => 123,
-            (Region::Us915 { .. } | Region::Au915 { .. }, 8) => 61,
             (Region::Us915 { .. } | Region::Au915 { .. }, 9) => 137,
             _ => 250,
         }

@@ -19,7 +19,8 @@ pub const DEV_NONCES_MAX: usize = 1_024;
 /// A personalised device that has been running before it was added may be this many times past 65,536 frames.
 const FIRST_WRAPS_MAX: u32 = 16;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// If it is not known, the default: 1.0.3's way with nonces and channels does for its neighbours as well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum MacVersion {
     #[serde(rename = "1.0.0")]
     V1_0_0,
@@ -27,6 +28,7 @@ pub enum MacVersion {
     V1_0_1,
     #[serde(rename = "1.0.2")]
     V1_0_2,
+    #[default]
     #[serde(rename = "1.0.3")]
     V1_0_3,
     #[serde(rename = "1.0.4")]

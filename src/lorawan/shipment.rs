@@ -81,7 +81,7 @@ pub fn parse(bytes: &[u8]) -> Shipment {
     let text = match str::from_utf8(bytes) {
         Ok(text) => text.trim_start_matches('\u{feff}'),
         Err(error) => {
-            let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
             shipment.errors.push(LineError { line, problem: Problem::NotUtf8 });
             return shipment;
         }
@@ -310,10 +310,8 @@ mod tests {
 
     #[test]
     fn a_list_is_bounded() {
-        let mut text = "DevEUI,AppKey\n".to_owned();
-        for n in 0..ROWS_MAX + 5 {
-            text.push_str(&format!("A84041FF{n:08X},{KEY}\n"));
-        }
+        let lines: Vec<String> = (0..ROWS_MAX + 5).map(|n| format!("A84041FF{n:08X},{KEY}\n")).collect();
+        let text = format!("DevEUI,AppKey\n{}", lines.concat());
         let got = parse(text.as_bytes());
         assert_eq!((got.rows.len(), got.errors.len()), (ROWS_MAX, 1));
         let long = format!("DevEUI,AppKey\nA84041FFFF000001,{KEY},{}\n", "x".repeat(LINE_BYTES_MAX));

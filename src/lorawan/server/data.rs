@@ -6,11 +6,12 @@ use super::{
     Withheld,
 };
 use crate::domain::MonoMs;
-use crate::lorawan::adr::{Link, Sample, Setting};
+use crate::lorawan::adr::{Answer, Link, Sample, Setting};
 use crate::lorawan::gateway::{Downlink, Reception};
 use crate::lorawan::ids::Eui;
 use crate::lorawan::mac::{self, Battery, F_OPTS_BYTES_MAX, FromDevice, ToDevice};
 use crate::lorawan::phy::{DataDown, DataUp};
+use crate::lorawan::region::Channels;
 use crate::lorawan::session::{Activation, Device, Session, SessionChange, Standing};
 
 /// DevAddr, FCtrl and FCnt.
@@ -296,18 +297,28 @@ fn hear(session: &mut Session, data_rate: Option<u8>, f_cnt: u32, best: Option<&
 
 /// Takes the device's answers to what it was asked. A block of LinkADRReqs is answered one by one; all must be yes.
 fn answers(session: &mut Session, said: &Said) {
-    let mut link_adr = None;
+    let mut link_adr: Option<Answer> = None;
     for command in &said.commands {
         match command {
             FromDevice::LinkAdrAns { channels_ok, data_rate_ok, power_ok } => {
-                link_adr = Some(link_adr.unwrap_or(true) && *channels_ok && *data_rate_ok && *power_ok);
+                let before =
+                    link_adr.unwrap_or(Answer { channels_ok: true, data_rate_ok: true, power_ok: true });
+                link_adr = Some(Answer {
+                    channels_ok: before.channels_ok && *channels_ok,
+                    data_rate_ok: before.data_rate_ok && *data_rate_ok,
+                    power_ok: before.power_ok && *power_ok,
+                });
             }
             FromDevice::TxParamSetupAns => session.link.tx_param.is_answered(true),
             _ => {}
         }
     }
-    if let Some(yes) = link_adr {
-        session.link.is_answered(yes);
+    if let Some(answer) = link_adr {
+        if !answer.channels_ok {
+            // It did not take the join-accept's channels; those of its region it has.
+            session.channels = Channels::Default;
+        }
+        session.link.is_answered(answer);
     }
 }
 

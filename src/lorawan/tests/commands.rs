@@ -143,6 +143,28 @@ fn a_sensor_heard_well_is_told_to_send_faster() {
 }
 
 #[test]
+fn a_sensor_without_the_extra_channels_is_asked_for_its_own() {
+    let mut hub = Hub::new(Region::Eu868);
+    hub.rate = DataRate::Lora { sf: 12, bw_khz: 125 };
+    let mut sensor = hub.joined(1, MacVersion::V1_0_1);
+    let mut masks = Vec::new();
+    for _ in 0..100 {
+        hub.now += 60_000;
+        let down = ask(&mut hub, &mut sensor, Up { adr: true, ..options(&[]) });
+        if let Some(f_opts) = down.map(|down| down.f_opts).filter(|f_opts| f_opts[0] == 0x03) {
+            masks.push(f_opts[2]);
+            let no = f_opts[2] == 0xff;
+            let frame = sensor.send(&Up { adr: true, ..options(&[0x03, if no { 0x06 } else { 0x07 }]) });
+            hub.hear(&frame);
+            if !no {
+                break;
+            }
+        }
+    }
+    assert_eq!(masks, [0xff, 0x07]);
+}
+
+#[test]
 fn a_sensor_that_chooses_for_itself_is_let_be() {
     let mut hub = Hub::new(Region::Eu868);
     hub.rate = DataRate::Lora { sf: 12, bw_khz: 125 };

@@ -138,7 +138,7 @@ impl World {
                 Happening::Wakes(_) => {}
                 Happening::Retries(index, tries) => self.retries(index, tries),
                 Happening::Arrives { phy, gateway, hz, snr_tenths } => {
-                    self.arrives(phy, gateway, hz, snr_tenths)
+                    self.arrives(phy, gateway, hz, snr_tenths);
                 }
                 Happening::Answers { sensor, phy } => self.answers(sensor, &phy),
                 Happening::Polls => self.polls(),
@@ -269,7 +269,7 @@ impl World {
                 Event::Repeated { .. } => self.repeated += 1,
                 Event::JoinAnswered { .. } => {}
                 Event::Refused(refused) => {
-                    *self.refused.entry(format!("{:?}", refused.why)).or_default() += 1
+                    *self.refused.entry(format!("{:?}", refused.why)).or_default() += 1;
                 }
             }
             if let Some((downlink, window)) = answer.downlink {

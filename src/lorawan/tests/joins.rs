@@ -1,6 +1,6 @@
 use super::*;
 use crate::lorawan::region::SubBand;
-use crate::lorawan::server::{JoinTrouble, STRANGERS_MAX, TX_LEAD_MS};
+use crate::lorawan::server::{JoinRecord, JoinTrouble, STRANGERS_MAX, TX_LEAD_MS};
 use crate::lorawan::session::{DEV_NONCES_MAX, JUMP, JoinState, SessionChange};
 
 fn eui(sensor: &Sensor) -> Eui {
@@ -223,7 +223,7 @@ fn who_does_not_join_can_be_told_why() {
     let mut hub = Hub::new(Region::Eu868);
     let mut sensor = known(&mut hub, MacVersion::V1_0_3);
     let trouble =
-        |hub: &Hub| hub.lns.joins_of(Eui(Sensor::new(1, KEY).dev_eui)).and_then(|joins| joins.trouble());
+        |hub: &Hub| hub.lns.joins_of(Eui(Sensor::new(1, KEY).dev_eui)).and_then(JoinRecord::trouble);
 
     let mut wrong = Sensor::new(1, [9; 16]);
     for _ in 0..3 {

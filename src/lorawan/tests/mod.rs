@@ -6,6 +6,7 @@ mod frames;
 mod joins;
 mod noise;
 mod regions;
+mod seam;
 mod sensor;
 
 use std::collections::BTreeMap;

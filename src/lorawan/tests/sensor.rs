@@ -187,6 +187,8 @@ fn encrypt(key: &[u8; 16], block: &[u8]) -> [u8; 16] {
 
 fn cmac(key: &[u8; 16], parts: &[&[u8]]) -> [u8; 4] {
     let mut mac = Cmac::<Aes128>::new_from_slice(key).expect("16 bytes");
-    parts.iter().for_each(|part| mac.update(part));
+    for part in parts {
+        mac.update(part);
+    }
     mac.finalize().into_bytes()[..4].try_into().expect("4 bytes")
 }

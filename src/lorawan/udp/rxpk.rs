@@ -91,7 +91,7 @@ pub fn encode(bytes: &[u8]) -> String {
 
 fn frame(entry: &Value, gateway: Eui, at: MonoMs) -> Result<GatewayFrame, Unusable> {
     // Without the field the MIC has to tell.
-    if number(entry, "stat").is_some_and(|stat| stat != 1.0) {
+    if number(entry, "stat").is_some_and(|stat| stat.round() as i64 != 1) {
         return Err(Unusable::BadCrc);
     }
     let phy = entry.get("data").and_then(Value::as_str).and_then(decode).ok_or(Unusable::Malformed)?;

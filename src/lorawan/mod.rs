@@ -16,7 +16,8 @@
 //! 3. **Judge.** At [`server::Lns::deadline`] (200 ms after a frame was first heard) call [`server::Lns::poll`]. It gives a
 //!    [`server::Step`] a frame.
 //! 4. **Store.** In one transaction: the frames of [`server::Uplink::frames`] and every [`session::SessionChange`] of
-//!    [`server::Sealed::changes`]. A change holds the whole new value: load the row, [`session::Device::apply`], write it. If
+//!    [`server::Sealed::changes`]. A change holds the whole new value and may be made twice or late: load the row,
+//!    [`session::Device::apply`], write it. If
 //!    [`server::Sealed::is_urgent`], commit now: the first window is a second after the frame, and 200 ms of it are gone.
 //! 5. **Answer.** After the commit, and only then, [`server::Sealed::committed`] gives the [`gateway::Downlink`]. Ask for its
 //!    window when about to send: [`server::Lns::window`] and [`udp::pull_resp`] to the PULL_DATA address; on an error in the

@@ -9,11 +9,16 @@ use super::adr::Link;
 use super::ids::{DevAddr, Eui, Key};
 use super::phy::{DataUp, JOIN_NONCE_MAX};
 use super::region::Channels;
+use crate::domain::UnixMs;
 
 /// How far JoinNonce and FCntDown go ahead under a new epoch. A restored database knows neither the joins nor the
 /// downlinks made since its backup; a nightly backup is far less than this behind, and a device takes a leap of up to
 /// 16,384 (MAX_FCNT_GAP of LoRaWAN 1.0.x).
 pub const JUMP: u32 = 1_024;
+/// 2024-01-01T00:00:00Z, when a first JoinNonce would have been 0, and what makes it one higher: 24 bits last for 34 years,
+/// and no device joins every minute for long.
+const JOIN_NONCE_ZERO_MS: i64 = 1_704_067_200_000;
+const JOIN_NONCE_STEP_MS: i64 = 64_000;
 /// DevNonces remembered of a device that draws them at random: 2 KiB, years of joins.
 pub const DEV_NONCES_MAX: usize = 1_024;
 /// A personalised device that has been running before it was added may be this many times past 65,536 frames.
@@ -107,14 +112,18 @@ pub struct JoinState {
     pub dev_nonces: VecDeque<u16>,
 }
 
-impl Default for JoinState {
-    fn default() -> Self {
-        // A device that never joined remembers 0 and wants more.
-        Self { next_join_nonce: 1, dev_nonces: VecDeque::new() }
-    }
-}
-
 impl JoinState {
+    /// For a device that is added at this time. From 1.0.4 on a device takes no JoinNonce that is not higher than the last,
+    /// and that one another hub may have given it, or this one before the device was removed: so it begins the higher the
+    /// later it is.
+    pub fn beginning(added_at: UnixMs) -> Self {
+        let steps = (added_at.0 - JOIN_NONCE_ZERO_MS) / JOIN_NONCE_STEP_MS;
+        Self {
+            next_join_nonce: steps.clamp(1, i64::from(JOIN_NONCE_MAX)) as u32,
+            dev_nonces: VecDeque::new(),
+        }
+    }
+
     /// Whether a join with this DevNonce may be answered.
     pub fn takes(&self, version: MacVersion, dev_nonce: u16) -> bool {
         if version.counts_dev_nonces() {
@@ -142,6 +151,8 @@ impl JoinState {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Session {
+    /// The JoinNonce it was made with, higher than any before; 0 for a personalised device.
+    pub join_nonce: u32,
     pub dev_addr: DevAddr,
     pub nwk_s_key: Key,
     pub app_s_key: Key,
@@ -171,6 +182,7 @@ impl Session {
     /// A personalised device's.
     pub fn personalised(dev_addr: DevAddr, nwk_s_key: Key, app_s_key: Key) -> Self {
         Self {
+            join_nonce: 0,
             dev_addr,
             nwk_s_key,
             app_s_key,
@@ -214,12 +226,13 @@ impl Session {
 }
 
 impl Device {
-    pub fn otaa(dev_eui: Eui, version: MacVersion, app_key: Key) -> Self {
+    /// One that joins. `added_at`: the best guess at the time there is, trusted or not.
+    pub fn otaa(dev_eui: Eui, version: MacVersion, app_key: Key, added_at: UnixMs) -> Self {
         Self {
             dev_eui,
             version,
             activation: Activation::Otaa { app_key },
-            join: JoinState::default(),
+            join: JoinState::beginning(added_at),
             session: None,
             pending: None,
         }
@@ -230,7 +243,7 @@ impl Device {
             dev_eui,
             version,
             activation: Activation::Abp { accepts_reset },
-            join: JoinState::default(),
+            join: JoinState::beginning(UnixMs(0)),
             session: Some(session),
             pending: None,
         }
@@ -248,25 +261,45 @@ impl Device {
         }
     }
 
-    /// Makes a change; a change made twice is made once. False if it is another device's.
+    /// Makes a change. Made twice, or after a later one, it does no harm: sessions never go back to an older one, and what must
+    /// never repeat itself never goes down. False if it is another device's.
     pub fn apply(&mut self, change: &SessionChange) -> bool {
         if change.dev_eui() != self.dev_eui {
             return false;
         }
         match change {
-            SessionChange::Join { join, .. } => self.join = join.clone(),
-            SessionChange::Pending { session, .. } => self.pending = Some((**session).clone()),
-            SessionChange::Current { session, .. } => self.session = Some((**session).clone()),
-            SessionChange::Activated { session, .. } => {
-                self.session = Some((**session).clone());
-                self.pending = None;
+            SessionChange::Join { join, .. } => {
+                if join.next_join_nonce >= self.join.next_join_nonce {
+                    self.join = join.clone();
+                }
+            }
+            SessionChange::Pending { session, .. } => {
+                if self.session.as_ref().is_none_or(|used| used.join_nonce < session.join_nonce) {
+                    put(&mut self.pending, session);
+                }
+            }
+            SessionChange::Current { session, .. } | SessionChange::Activated { session, .. } => {
+                put(&mut self.session, session);
+                self.pending.take_if(|pending| pending.join_nonce <= session.join_nonce);
             }
         }
         true
     }
 }
 
+/// Puts a session where an older one, or an earlier state of the same, stands.
+fn put(place: &mut Option<Session>, session: &Session) {
+    let before = place.as_ref().map(|before| (before.join_nonce, before.f_cnt_down));
+    let (join_nonce, f_cnt_down) = before.unwrap_or_default();
+    if join_nonce <= session.join_nonce {
+        let least = if join_nonce == session.join_nonce { f_cnt_down } else { 0 };
+        *place = Some(Session { f_cnt_down: session.f_cnt_down.max(least), ..session.clone() });
+    }
+}
+
 /// What the store must write; every change holds the new value whole.
+///
+/// See [`Device::apply`] for what becomes of one that comes late.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SessionChange {
     Join {

@@ -82,6 +82,7 @@ impl Lns {
             channels,
         };
         let session = Session {
+            join_nonce,
             dev_addr,
             nwk_s_key,
             app_s_key,

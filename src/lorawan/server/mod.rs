@@ -18,7 +18,7 @@ use super::gateway::{Downlink, GatewayFrame, Window};
 use super::ids::{DevAddr, Eui};
 use super::phy::{self, Uplink as PhyUplink};
 use super::region::Region;
-use super::session::{Activation, Device, JoinState, SessionChange};
+use super::session::{Activation, Device, SessionChange};
 use crate::domain::{MonoMs, UnixMs};
 use air::Air;
 use pairing::Pairing;
@@ -138,7 +138,7 @@ impl Lns {
     /// its joins can then have it answered again, which harms nothing but the next session.
     pub fn flush_dev_nonces(&mut self, dev_eui: Eui) -> Option<SessionChange> {
         let device = self.devices.get_mut(&dev_eui)?;
-        device.join = JoinState { next_join_nonce: device.join.next_join_nonce, ..JoinState::default() };
+        device.join.dev_nonces.clear();
         self.pairing.forget(dev_eui);
         Some(SessionChange::Join { dev_eui, join: device.join.clone() })
     }

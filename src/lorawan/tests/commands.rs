@@ -63,7 +63,7 @@ fn a_sign_of_life_is_given_when_asked_for() {
 fn the_battery_is_asked_for_once_a_day() {
     let mut hub = Hub::new(Region::Eu868);
     let mut sensor = Sensor::new(1, KEY);
-    hub.add(Device::otaa(Eui(sensor.dev_eui), MacVersion::V1_0_3, Key::new(KEY)));
+    hub.add(Device::otaa(Eui(sensor.dev_eui), MacVersion::V1_0_3, Key::new(KEY), UnixMs(0)));
     hub.join(&mut sensor);
     let hour = 3_600_000;
     // Hours gone, the sensor answers, it is asked.
@@ -189,7 +189,7 @@ fn the_gateway_s_eight_channels_are_told_in_us915_and_au915() {
     ] {
         let mut hub = Hub::new(region);
         let mut sensor = Sensor::new(1, KEY);
-        hub.add(Device::otaa(Eui(sensor.dev_eui), version, Key::new(KEY)));
+        hub.add(Device::otaa(Eui(sensor.dev_eui), version, Key::new(KEY), UnixMs(0)));
         hub.join(&mut sensor);
         // With what else there is to say: TxParamSetupReq where there is one, DevStatusReq.
         let down = ask(&mut hub, &mut sensor, options(&[])).unwrap();
@@ -222,7 +222,7 @@ fn the_dwell_limit_is_told_where_sensors_assume_one() {
     ] {
         let mut hub = Hub::new(Region::As923 { dwell });
         let mut sensor = Sensor::new(1, KEY);
-        hub.add(Device::otaa(Eui(sensor.dev_eui), version, Key::new(KEY)));
+        hub.add(Device::otaa(Eui(sensor.dev_eui), version, Key::new(KEY), UnixMs(0)));
         hub.join(&mut sensor);
         let f_opts = ask(&mut hub, &mut sensor, options(&[])).unwrap().f_opts;
         assert_eq!(f_opts.first_chunk::<2>().filter(|first| first[0] == 0x09), want.as_ref());
@@ -236,7 +236,7 @@ fn what_does_not_fit_waits_for_the_next_frame() {
     // Twelve bytes are left under the dwell limit at the second window's rate, and answers go first.
     let mut hub = Hub::new(Region::As923 { dwell: true });
     let mut sensor = Sensor::new(1, KEY);
-    hub.add(Device::otaa(Eui(sensor.dev_eui), MacVersion::V1_0_3, Key::new(KEY)));
+    hub.add(Device::otaa(Eui(sensor.dev_eui), MacVersion::V1_0_3, Key::new(KEY), UnixMs(0)));
     hub.join(&mut sensor);
     let down = ask(&mut hub, &mut sensor, options(&[0x02, 0x0d])).unwrap();
     assert_eq!((down.f_opts.len(), down.f_opts[0], down.f_opts[3]), (12, 0x02, 0x0d));
@@ -244,7 +244,7 @@ fn what_does_not_fit_waits_for_the_next_frame() {
     // US915's ten bytes of masks and nine of answers are too much for fifteen.
     let mut hub = Hub::new(Region::Us915 { sub_band: SubBand::new(2).unwrap() });
     let mut sensor = Sensor::new(1, KEY);
-    hub.add(Device::otaa(Eui(sensor.dev_eui), MacVersion::V1_0_3, Key::new(KEY)));
+    hub.add(Device::otaa(Eui(sensor.dev_eui), MacVersion::V1_0_3, Key::new(KEY), UnixMs(0)));
     hub.join(&mut sensor);
     let down = ask(&mut hub, &mut sensor, options(&[0x02, 0x0d])).unwrap();
     assert_eq!(down.f_opts.len(), 10, "{:02x?}", down.f_opts);

@@ -119,7 +119,7 @@ impl World {
             } else {
                 let key = if number < FIRST_WRONG_KEY { sensor.app_key } else { [!(number as u8); 16] };
                 let version = MacVersion::ALL[number as usize % 6];
-                world.hub.add(Device::otaa(dev_eui, version, Key::new(key)));
+                world.hub.add(Device::otaa(dev_eui, version, Key::new(key), UnixMs(0)));
             }
             let at = world.below(EVERY_MS);
             world.at(at, Happening::Wakes(number as usize));

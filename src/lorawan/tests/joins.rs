@@ -9,7 +9,7 @@ fn eui(sensor: &Sensor) -> Eui {
 
 fn known(hub: &mut Hub, version: MacVersion) -> Sensor {
     let sensor = Sensor::new(1, KEY);
-    hub.add(Device::otaa(eui(&sensor), version, Key::new(KEY)));
+    hub.add(Device::otaa(eui(&sensor), version, Key::new(KEY), UnixMs(0)));
     sensor
 }
 
@@ -91,7 +91,7 @@ fn a_dev_nonce_is_taken_once() {
 
 #[test]
 fn remembered_nonces_are_bounded_and_can_be_flushed() {
-    let mut state = JoinState::default();
+    let mut state = JoinState::beginning(UnixMs(0));
     for nonce in 0..=DEV_NONCES_MAX as u16 {
         assert!(state.takes(MacVersion::V1_0_2, nonce));
         assert_eq!(state.answer(MacVersion::V1_0_2, nonce), Some(1 + u32::from(nonce)));
@@ -148,6 +148,23 @@ fn join_nonces_and_downlink_counters_never_repeat_even_from_a_backup() {
     let frame = sensor.reading(b"x");
     assert!(matches!(refusal(&hub.hear(&frame)), Refusal::UnknownAddress | Refusal::WrongMic));
     hub.join(&mut sensor);
+}
+
+#[test]
+fn a_device_of_another_hub_finds_this_one_s_join_nonces_high_enough() {
+    let mut sensor = Sensor::new(1, KEY);
+    // 2026-11-25, on another hub; then, a month later, this one.
+    for (added_at, least) in [(1_795_600_800_000, 1_430_000), (1_798_192_800_000, 1_470_000)] {
+        let mut hub = Hub::new(Region::Eu868);
+        hub.add(Device::otaa(eui(&sensor), MacVersion::V1_0_4, Key::new(KEY), UnixMs(added_at)));
+        for _ in 0..100 {
+            hub.join(&mut sensor);
+        }
+        assert!(sensor.join_nonce.unwrap() > least, "{:?}", sensor.join_nonce);
+    }
+    for (added_at, want) in [(i64::MIN / 2, 1), (0, 1), (i64::MAX / 2, 0xff_ffff)] {
+        assert_eq!(JoinState::beginning(UnixMs(added_at)).next_join_nonce, want);
+    }
 }
 
 #[test]
@@ -234,7 +251,7 @@ fn who_does_not_join_can_be_told_why() {
     assert!(trouble(&hub).unwrap().to_string().starts_with("wrong key: MIC failed 3 times"));
 
     // The key was corrected: the old counts say nothing any more.
-    hub.add(Device::otaa(eui(&sensor), MacVersion::V1_0_3, Key::new(KEY)));
+    hub.add(Device::otaa(eui(&sensor), MacVersion::V1_0_3, Key::new(KEY), UnixMs(0)));
     assert_eq!(trouble(&hub), None);
     sensor.dev_nonce = 10;
     for _ in 0..3 {
@@ -255,7 +272,7 @@ fn who_does_not_join_can_be_told_why() {
 
     // A gateway that only listens.
     let mut mute = Sensor::new(2, KEY);
-    hub.add(Device::otaa(eui(&mute), MacVersion::V1_0_3, Key::new(KEY)));
+    hub.add(Device::otaa(eui(&mute), MacVersion::V1_0_3, Key::new(KEY), UnixMs(0)));
     let reception = Reception { context: None, ..hub.reception(GATEWAY, 0) };
     assert_eq!(hub.lns.receive(GatewayFrame { phy: mute.join_request(), reception }), Received::Collecting);
     let step = hub.close().remove(0);
@@ -288,7 +305,7 @@ fn strangers_are_listed_and_bounded() {
     assert_eq!(strangers[0].0, Eui(Sensor::new(STRANGERS_MAX as u64 + 9, KEY).dev_eui));
     assert_eq!(strangers[0].1.rssi_dbm, Some(-80));
     assert_eq!(strangers.last().unwrap().0, Eui(Sensor::new(10, KEY).dev_eui));
-    hub.add(Device::otaa(strangers[0].0, MacVersion::V1_0_3, Key::new(KEY)));
+    hub.add(Device::otaa(strangers[0].0, MacVersion::V1_0_3, Key::new(KEY), UnixMs(0)));
     assert_eq!(hub.lns.strangers().len(), STRANGERS_MAX - 1);
 }
 
@@ -308,11 +325,52 @@ fn addresses_are_of_the_private_range_and_apart() {
     let mut seen = std::collections::BTreeSet::new();
     for number in 0..200 {
         let mut sensor = Sensor::new(number, KEY);
-        hub.add(Device::otaa(eui(&sensor), MacVersion::V1_0_3, Key::new(KEY)));
+        hub.add(Device::otaa(eui(&sensor), MacVersion::V1_0_3, Key::new(KEY), UnixMs(0)));
         hub.join(&mut sensor);
         let dev_addr = sensor.session.unwrap().dev_addr;
         assert!(dev_addr < 0x0200_0000);
         assert!(seen.insert(dev_addr));
+    }
+}
+
+#[test]
+fn changes_stored_late_or_twice_take_nothing_back() {
+    let mut hub = Hub::new(Region::Eu868);
+    let mut sensor = known(&mut hub, MacVersion::V1_0_3);
+    let before = hub.store[&eui(&sensor)].clone();
+    let mut changes = Vec::new();
+    let mut exchange = |hub: &mut Hub, phy: Vec<u8>| {
+        hub.now += 10_000;
+        hub.receive(&phy, GATEWAY, 0);
+        let step = hub.close().remove(0);
+        changes.extend(step.sealed.changes().to_vec());
+        changes.extend(hub.lns.take_lagging());
+        step.sealed.committed().map(|downlink| downlink.phy)
+    };
+    for _ in 0..2 {
+        let request = sensor.join_request();
+        let accept = exchange(&mut hub, request).unwrap();
+        sensor.accept(&accept).unwrap();
+        for _ in 0..4 {
+            let frame = sensor.send(&Up { confirmed: true, ..Up::default() });
+            exchange(&mut hub, frame);
+        }
+    }
+    assert_eq!(changes.len(), 2 * (2 + 4));
+    let want = hub.lns.device(eui(&sensor)).unwrap();
+    let mut random = 1_u64;
+    for round in 0..200 {
+        let mut stored = before.clone();
+        for change in changes.iter().chain(&changes[..round % 5]) {
+            assert!(stored.apply(change));
+        }
+        assert_eq!((&stored.join, &stored.pending), (&want.join, &want.pending));
+        let (got, want) = (stored.session.unwrap(), want.session.as_ref().unwrap());
+        assert_eq!((got.dev_addr, got.f_cnt_down), (want.dev_addr, want.f_cnt_down), "round {round}");
+        for at in (1..changes.len()).rev() {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            changes.swap(at, (random >> 33) as usize % (at + 1));
+        }
     }
 }
 

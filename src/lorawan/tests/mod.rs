@@ -70,7 +70,7 @@ impl Hub {
     /// A sensor that is added, joined and active.
     fn joined(&mut self, number: u64, version: MacVersion) -> Sensor {
         let mut sensor = Sensor::new(number, KEY);
-        self.add(Device::otaa(Eui(sensor.dev_eui), version, Key::new(KEY)));
+        self.add(Device::otaa(Eui(sensor.dev_eui), version, Key::new(KEY), UnixMs(0)));
         self.join(&mut sensor);
         let frame = sensor.reading(b"first");
         let step = self.hear(&frame);

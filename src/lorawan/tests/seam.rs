@@ -42,7 +42,7 @@ fn tx_ack(error: &str) -> Result<(), TxError> {
 fn over_semtech_udp() {
     let mut hub = Hub::new(Region::Eu868);
     let mut sensor = Sensor::new(1, KEY);
-    hub.add(Device::otaa(Eui(sensor.dev_eui), MacVersion::V1_0_3, Key::new(KEY)));
+    hub.add(Device::otaa(Eui(sensor.dev_eui), MacVersion::V1_0_3, Key::new(KEY), UnixMs(0)));
     let request = sensor.join_request();
     let (mut downlink, window) = pushed(&mut hub, &request).downlink.unwrap();
     let order = |downlink: &Downlink, window: &Window| -> Value {
@@ -127,7 +127,7 @@ fn over_basics_station() {
     let sub_band = crate::lorawan::region::SubBand::new(2).unwrap();
     let mut hub = Hub::new(Region::Us915 { sub_band });
     let mut sensor = Sensor::new(1, KEY);
-    hub.add(Device::otaa(Eui(sensor.dev_eui), MacVersion::V1_0_3, Key::new(KEY)));
+    hub.add(Device::otaa(Eui(sensor.dev_eui), MacVersion::V1_0_3, Key::new(KEY), UnixMs(0)));
     let request = sensor.join_request();
     let (_, order) = heard(&mut hub, &request);
     let order = order.unwrap();

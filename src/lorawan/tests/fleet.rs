@@ -12,8 +12,6 @@ const SENSORS: u64 = 500;
 /// Of them, from this number on: personalised and near the end of 16 bits, then with a key the hub does not have.
 const FIRST_ABP: u64 = 440;
 const FIRST_WRONG_KEY: u64 = 480;
-const CHANNELS_HZ: [u32; 8] =
-    [868_100_000, 868_300_000, 868_500_000, 867_100_000, 867_300_000, 867_500_000, 867_700_000, 867_900_000];
 /// Between two readings.
 const EVERY_MS: i64 = 240_000;
 /// A confirmed frame is sent again until it is acknowledged, so often at most.
@@ -52,6 +50,7 @@ struct Node {
 
 struct World {
     hub: Hub,
+    channels_hz: Vec<u32>,
     nodes: Vec<Node>,
     queue: BinaryHeap<std::cmp::Reverse<(i64, u64, Happening)>>,
     number: u64,
@@ -71,17 +70,34 @@ struct World {
 
 #[test]
 fn of_five_hundred_sensors_none_is_lost_none_double_none_forged() {
-    let mut world = World::new(seed());
+    let mut world = World::new(Region::Eu868, seed());
     world.run();
     world.check();
     assert_eq!(world.doubles, 0, "the hub was stopped cleanly");
+}
+
+#[test]
+fn nor_in_the_other_regions() {
+    let sub_band = crate::lorawan::region::SubBand::new(2).unwrap();
+    for region in [
+        Region::Us915 { sub_band },
+        Region::Au915 { sub_band, dwell: true },
+        Region::As923 { dwell: false },
+        Region::As923 { dwell: true },
+    ] {
+        println!("{region:?}");
+        let mut world = World::new(region, seed());
+        world.run();
+        world.check();
+        assert_eq!(world.doubles, 0);
+    }
 }
 
 /// What may lag was not written: then, and only then, what was played again is read again, under the number that the log
 /// knows it by. What was sent is never sent again under the same number, or the sensors would tell.
 #[test]
 fn a_power_cut_costs_doubles_at_most() {
-    let mut world = World::new(seed());
+    let mut world = World::new(Region::Eu868, seed());
     world.is_dirty = true;
     world.run();
     world.check();
@@ -95,9 +111,10 @@ fn seed() -> u64 {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(region: Region, seed: u64) -> Self {
         let mut world = Self {
-            hub: Hub::new(Region::Eu868),
+            hub: Hub::new(region),
+            channels_hz: channels_hz(region),
             nodes: Vec::new(),
             queue: BinaryHeap::new(),
             number: 0,
@@ -143,7 +160,8 @@ impl World {
                 Happening::Answers { sensor, phy } => self.answers(sensor, &phy),
                 Happening::Polls => self.polls(),
                 Happening::Replays(phy) => {
-                    let arrives = Happening::Arrives { phy, gateway: 1, hz: CHANNELS_HZ[0], snr_tenths: 50 };
+                    let arrives =
+                        Happening::Arrives { phy, gateway: 1, hz: self.channels_hz[0], snr_tenths: 50 };
                     self.at(at, arrives);
                 }
                 Happening::PowerCut => {
@@ -220,7 +238,7 @@ impl World {
 
     /// Sends a frame: each gateway misses one in a hundred, and hears one in a hundred twice. Whether one heard it.
     fn radio(&mut self, phy: &[u8]) -> bool {
-        let channel = self.below(8) as usize;
+        let channel = self.below(self.channels_hz.len() as i64) as usize;
         let mut is_heard = false;
         for gateway in 0..2 {
             if self.below(100) == 0 {
@@ -229,10 +247,10 @@ impl World {
             is_heard = true;
             let snr_tenths = self.below(150) as i16 - 50;
             let at = self.hub.now + 5 + self.below(150);
-            let hz = CHANNELS_HZ[channel];
+            let hz = self.channels_hz[channel];
             self.at(at, Happening::Arrives { phy: phy.to_vec(), gateway, hz, snr_tenths });
             if self.below(100) == 0 {
-                let hz = CHANNELS_HZ[(channel + 1) % 8];
+                let hz = self.channels_hz[(channel + 1) % self.channels_hz.len()];
                 let snr_tenths = snr_tenths - 200;
                 self.at(at + 1, Happening::Arrives { phy: phy.to_vec(), gateway, hz, snr_tenths });
             }
@@ -276,6 +294,8 @@ impl World {
                 let sensor = usize::from(downlink.dev_eui.0[6]) << 8 | usize::from(downlink.dev_eui.0[7]);
                 let at = downlink.heard_at.0 + i64::from(window.delay_ms);
                 assert!(at > self.hub.now);
+                let (lowest, highest) = self.hub.lns.config().region.band_hz();
+                assert!((lowest..=highest).contains(&window.hz));
                 if self.below(100) > 0 {
                     self.at(at, Happening::Answers { sensor, phy: downlink.phy });
                 }
@@ -345,6 +365,20 @@ impl World {
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         (self.random % n as u64) as i64
+    }
+}
+
+/// What the gateways listen to.
+fn channels_hz(region: Region) -> Vec<u32> {
+    match region {
+        Region::Eu868 => [868_100_000, 868_300_000, 868_500_000]
+            .into_iter()
+            .chain((0..5).map(|n| 867_100_000 + n * 200_000))
+            .collect(),
+        Region::Us915 { .. } => (0..8).map(|n| 903_900_000 + n * 200_000).collect(),
+        Region::Au915 { .. } => (0..8).map(|n| 916_800_000 + n * 200_000).collect(),
+        Region::As923 { dwell: true } => vec![923_200_000, 923_400_000],
+        Region::As923 { dwell: false } => (0..7).map(|n| 923_200_000 + n * 200_000).collect(),
     }
 }
 

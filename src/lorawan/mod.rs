@@ -17,8 +17,9 @@
 //!    [`server::Step`] a frame.
 //! 4. **Store.** In one transaction: the frames of [`server::Uplink::frames`] and every [`session::SessionChange`] of
 //!    [`server::Sealed::changes`]. A change holds the whole new value and may be made twice or late: load the row,
-//!    [`session::Device::apply`], write it. If
-//!    [`server::Sealed::is_urgent`], commit now: the first window is a second after the frame, and 200 ms of it are gone.
+//!    [`session::Device::apply`], write it. If [`server::Sealed::is_urgent`], commit now: the first window is a second after
+//!    the frame, and 200 ms of it are gone. Readings are committed in the order of the steps: a frame that is repeated is
+//!    acknowledged on the strength of the reading that came before it.
 //! 5. **Answer.** After the commit, and only then, [`server::Sealed::committed`] gives the [`gateway::Downlink`]. Ask for its
 //!    window when about to send: [`server::Lns::window`] and [`udp::pull_resp`] to the PULL_DATA address; on an error in the
 //!    TX_ACK of that token ask for the next window and send again, until there is none. A station gets all at once:
@@ -29,8 +30,8 @@
 //!    histories. What is lost of it in a power cut re-admits frames that the log knows already.
 //!
 //! Pairing: a device is added by [`server::Lns::put_device`] (store it first); it is paired at [`server::Uplink::activated`], not
-//! when a join is answered. [`server::Lns::joins_of`] says what keeps it from joining, [`server::Lns::strangers`] who else wants to,
-//! [`server::Lns::flush_dev_nonces`] lets a reset device in again.
+//! when a join is answered. [`server::Lns::joins_of`] (and, of a personalised one, [`server::Lns::wrong_mics_of`]) says what
+//! keeps it out, [`server::Lns::strangers`] who else wants to join, [`server::Lns::flush_dev_nonces`] lets a reset device in again.
 //!
 //! Not there: classes B and C, sessions of 1.1, roaming, multicast, listen-before-talk (Japan), downlinks of an application.
 

@@ -51,7 +51,12 @@ impl Lns {
     pub(super) fn data(&mut self, frame: &DataUp, heard: Vec<Reception>, now: Now) -> Step {
         let owned = match self.owner(frame) {
             Ok(owned) => owned,
-            Err(why) => return refused(why, None, frame, heard),
+            Err(why) => {
+                if why == Refusal::WrongMic {
+                    self.pairing.note_unsigned(frame.dev_addr);
+                }
+                return refused(why, None, frame, heard);
+            }
         };
         let dev_eui = owned.dev_eui;
         let resets = matches!(self.devices[&dev_eui].activation, Activation::Abp { accepts_reset: true });

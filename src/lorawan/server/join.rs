@@ -33,6 +33,7 @@ impl Lns {
                     Refusal::UnknownDevice => Outcome::Unknown,
                     Refusal::WrongKey => Outcome::WrongKey,
                     Refusal::NonceReused => Outcome::NonceReused,
+                    Refusal::NotOtaa => Outcome::NotOtaa,
                     _ => Outcome::Unanswered,
                 };
                 self.note(request, outcome, &heard);

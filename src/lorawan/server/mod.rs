@@ -220,6 +220,14 @@ impl Lns {
         self.pairing.of(dev_eui)
     }
 
+    /// Data frames under this device's address that were signed with no key known here: of a personalised device that is
+    /// never heard, they say that its NwkSKey is wrong.
+    pub fn wrong_mics_of(&self, dev_eui: Eui) -> u32 {
+        let sessions = self.devices.get(&dev_eui).into_iter();
+        let sessions = sessions.flat_map(|device| device.session.iter().chain(device.pending.iter()));
+        sessions.map(|session| self.pairing.unsigned(session.dev_addr)).sum()
+    }
+
     /// Devices that want to join and are not known, the latest first.
     pub fn strangers(&self) -> Vec<(Eui, &JoinRecord)> {
         self.pairing.strangers()

@@ -5,10 +5,12 @@ use std::fmt;
 
 use crate::domain::MonoMs;
 use crate::lorawan::gateway::Reception;
-use crate::lorawan::ids::Eui;
+use crate::lorawan::ids::{DevAddr, Eui};
 
 /// Unknown devices remembered; the one heard longest ago makes room. In a town there are neighbours.
 pub const STRANGERS_MAX: usize = 64;
+/// Addresses counted: each device has two at most, and some had others before.
+const ADDRESSES_MAX: usize = 4_096;
 /// Joins answered and none taken up, from which on the answers do not reach the device.
 const UNHEARD_MIN: u32 = 3;
 
@@ -22,6 +24,8 @@ pub struct JoinRecord {
     /// The right key, but nobody could send in time.
     pub unanswered: u32,
     pub answered: u32,
+    /// It joins, but was added as personalised.
+    pub not_otaa: u32,
     pub last_at: MonoMs,
     /// Of the last join at the gateway that heard it best: dBm, tenths of a dB.
     pub rssi_dbm: Option<i32>,
@@ -35,6 +39,7 @@ pub enum JoinTrouble {
     NonceReused { times: u32 },
     Unanswered { times: u32 },
     AnswerUnheard { times: u32 },
+    NotOtaa { times: u32 },
 }
 
 impl JoinRecord {
@@ -42,6 +47,7 @@ impl JoinRecord {
     pub fn trouble(&self) -> Option<JoinTrouble> {
         match self {
             Self { wrong_key: times @ 1.., answered: 0, .. } => Some(JoinTrouble::WrongKey { times: *times }),
+            Self { not_otaa: times @ 1.., .. } => Some(JoinTrouble::NotOtaa { times: *times }),
             Self { nonce_reused: times @ 1.., .. } => Some(JoinTrouble::NonceReused { times: *times }),
             Self { answered: times @ UNHEARD_MIN.., .. } => {
                 Some(JoinTrouble::AnswerUnheard { times: *times })
@@ -68,6 +74,12 @@ impl fmt::Display for JoinTrouble {
                 f,
                 "{times} joins heard and never answered in time; check that the gateway may send and is not overloaded"
             ),
+            JoinTrouble::NotOtaa { times } => {
+                write!(
+                    f,
+                    "{times} joins of a device added as personalised (ABP); add it with its AppKey instead"
+                )
+            }
             JoinTrouble::AnswerUnheard { times } => write!(
                 f,
                 "{times} joins answered and the device joins again: it does not hear the gateway; move it closer, and \
@@ -83,6 +95,7 @@ pub(super) enum Outcome {
     Unknown,
     WrongKey,
     NonceReused,
+    NotOtaa,
     Unanswered,
     Answered,
 }
@@ -92,6 +105,8 @@ pub(super) struct Pairing {
     /// Known devices, as many as there are.
     known: BTreeMap<Eui, JoinRecord>,
     strangers: BTreeMap<Eui, JoinRecord>,
+    /// Data frames under an address of a device here that none of them signed.
+    unsigned: BTreeMap<DevAddr, u32>,
 }
 
 impl Pairing {
@@ -107,6 +122,7 @@ impl Pairing {
             Outcome::Unknown => {}
             Outcome::WrongKey => record.wrong_key += 1,
             Outcome::NonceReused => record.nonce_reused += 1,
+            Outcome::NotOtaa => record.not_otaa += 1,
             Outcome::Unanswered => record.unanswered += 1,
             Outcome::Answered => record.answered += 1,
         }
@@ -116,6 +132,16 @@ impl Pairing {
         {
             self.strangers.remove(&oldest);
         }
+    }
+
+    pub fn note_unsigned(&mut self, dev_addr: DevAddr) {
+        if self.unsigned.len() < ADDRESSES_MAX || self.unsigned.contains_key(&dev_addr) {
+            *self.unsigned.entry(dev_addr).or_default() += 1;
+        }
+    }
+
+    pub fn unsigned(&self, dev_addr: DevAddr) -> u32 {
+        self.unsigned.get(&dev_addr).copied().unwrap_or(0)
     }
 
     /// A stranger became known: what was heard of it says nothing about its key.
@@ -147,6 +173,7 @@ impl JoinRecord {
             nonce_reused: 0,
             unanswered: 0,
             answered: 0,
+            not_otaa: 0,
             last_at,
             rssi_dbm: None,
             snr_tenths: None,

@@ -317,6 +317,21 @@ fn a_personalised_device_does_not_join() {
     hub.add(Device::abp(eui(&sensor), MacVersion::V1_0_2, session, false));
     let request = sensor.join_request();
     assert_eq!(refusal(&hub.hear(&request)), Refusal::NotOtaa);
+    assert_eq!(hub.lns.joins_of(eui(&sensor)).unwrap().trouble(), Some(JoinTrouble::NotOtaa { times: 1 }));
+    // Nor with another key.
+    let stranger = sensor::Joined {
+        dev_addr: 1,
+        nwk_s_key: [9; 16],
+        app_s_key: [9; 16],
+        f_cnt_up: 0,
+        f_cnt_down: None,
+        settings: Vec::new(),
+    };
+    assert_eq!(hub.lns.wrong_mics_of(eui(&sensor)), 0);
+    for f_cnt in 0..3 {
+        assert_eq!(refusal(&hub.hear(&stranger.frame(f_cnt, &Up::default()))), Refusal::WrongMic);
+    }
+    assert_eq!(hub.lns.wrong_mics_of(eui(&sensor)), 3);
 }
 
 #[test]

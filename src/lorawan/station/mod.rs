@@ -1,7 +1,7 @@
 //! The LNS protocol of LoRa Basics Station: JSON texts over two websockets, sans-IO.
 //!
 //! A station asks `/router-info` where to connect ([`router_info`]), connects there, says its version and gets its channels
-//! ([`router_config`](config::router_config)), then sends what it hears ([`parse`]). It does the timing of answers itself, by
+//! ([`router_config`]), then sends what it hears ([`parse`]). It does the timing of answers itself, by
 //! the `xtime` it is given back, which spares the hub the gateway's clock.
 
 mod config;

@@ -191,9 +191,9 @@ impl Plan {
                     });
                     let Some((std::cmp::Reverse(severity), due)) = first.min() else { continue };
                     // The gravest first, then the oldest.
-                    let is_better = chosen.as_ref().is_none_or(|(other, at, _)| {
-                        (*other, std::cmp::Reverse(*at)) < (severity, std::cmp::Reverse(due))
-                    });
+                    let is_better = chosen
+                        .as_ref()
+                        .is_none_or(|(other, at, _)| (*other, std::cmp::Reverse(*at)) < (severity, std::cmp::Reverse(due)));
                     if is_better {
                         chosen = Some((severity, due, indices));
                     }
@@ -353,10 +353,7 @@ impl Plan {
             && items.iter().all(|item| {
                 let address = (item.channel, item.recipient.clone());
                 item.kind == Kind::Call
-                    && item
-                        .outage
-                        .as_ref()
-                        .is_some_and(|outage| self.told.contains(&(address, outage.clone())))
+                    && item.outage.as_ref().is_some_and(|outage| self.told.contains(&(address, outage.clone())))
             })
     }
 }

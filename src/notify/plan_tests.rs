@@ -201,8 +201,7 @@ fn nothing_goes_out_before_it_is_stored_unless_the_store_fails() {
 #[test]
 fn an_outage_of_a_source_is_told_once_at_each_severity() {
     let mut plan = Plan::new(LIMITS);
-    let of =
-        |id, severity| Item { outage: Some(outage("radio", severity)), ..item(id, severity, Cause::First) };
+    let of = |id, severity| Item { outage: Some(outage("radio", severity)), ..item(id, severity, Cause::First) };
     plan.add(of(1, Severity::Warning), true);
     let Next::Send(first) = plan.next(Channel::Sms, None, moment(0)) else { panic!("it is told") };
     assert!(!plan.is_told(&first));

@@ -37,8 +37,7 @@ impl QuietHours {
             return None;
         }
         let today = now.date();
-        let day =
-            if is_over_midnight && time >= self.from { today.checked_add(1.day()).ok()? } else { today };
+        let day = if is_over_midnight && time >= self.from { today.checked_add(1.day()).ok()? } else { today };
         let end = day.to_datetime(self.to).to_zoned(zone.clone()).ok()?;
         Some(end.timestamp().as_millisecond())
     }

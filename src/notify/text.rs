@@ -57,8 +57,7 @@ pub fn compose(
     outages: &[Outage],
     notices: &[(String, String)],
 ) -> Words {
-    let mut lines: Vec<(Severity, String)> =
-        alerts.iter().map(|told| (rank(told), line(told, clock))).collect();
+    let mut lines: Vec<(Severity, String)> = alerts.iter().map(|told| (rank(told), line(told, clock))).collect();
     lines.extend(outages.iter().map(|outage| (outage.severity, outage_line(outage))));
     lines.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
     let mut lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();

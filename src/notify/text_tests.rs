@@ -106,11 +106,5 @@ fn a_source_that_is_down_is_one_line_and_notices_say_their_own() {
         "Canteen: WARNING radio is down since 13:50: not monitored: Fridge 1, Fridge 2, Fridge 3, Fridge 4, \
          Fridge 5, Fridge 6, Fridge 7, Fridge 8 and 2 more.\nThe mains are back.",
     );
-    check(
-        &[],
-        &[],
-        &[("Power is back", "The mains are back.")],
-        "Power is back",
-        "Canteen: The mains are back.",
-    );
+    check(&[], &[], &[("Power is back", "The mains are back.")], "Power is back", "Canteen: The mains are back.");
 }

@@ -4,8 +4,8 @@ use anyhow::Result;
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use crate::audit::Entity;
 use crate::audit::event_types::CALL_FAILED;
+use crate::audit::Entity;
 use crate::domain::{AlertType, MonoMs, Severity, Stamp, UnitNo};
 use crate::notify::plan::{self, Item, Moment, Next};
 use crate::notify::text::{self, Clock};
@@ -27,10 +27,7 @@ const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 /// What a sender does next.
 #[derive(Debug)]
 pub enum Dispatch {
-    Send {
-        ids: Vec<Uuid>,
-        message: Box<Message>,
-    },
+    Send { ids: Vec<Uuid>, message: Box<Message> },
     /// Nothing for so many ms of this clock, or until it is woken.
     Wait(i64),
 }
@@ -150,8 +147,7 @@ impl Core {
                 continue;
             }
             let before = out.len();
-            let phone: String =
-                contact.phone.chars().filter(|c| !matches!(c, ' ' | '-' | '/' | '(' | ')')).collect();
+            let phone: String = contact.phone.chars().filter(|c| !matches!(c, ' ' | '-' | '/' | '(' | ')')).collect();
             if channels.has_modem && is_phone(&phone) {
                 out.push((Channel::Sms, phone));
             }
@@ -165,9 +161,7 @@ impl Core {
         out.dedup();
         if unreachable > 0 {
             self.counters.add("notify.unreachable_contacts", "", unreachable);
-            tracing::warn!(
-                "{unreachable} contacts have neither a number as +49... nor an address that this hub can use"
-            );
+            tracing::warn!("{unreachable} contacts have neither a number as +49... nor an address that this hub can use");
         }
         out
     }
@@ -195,8 +189,7 @@ impl Core {
     /// Reads what was not done when the hub stopped, and what went out lately.
     pub(super) fn restore_calls(&mut self) -> Result<()> {
         let connection = self.store.connection();
-        let (pending, recent) =
-            (deliveries::pending(connection)?, deliveries::recent(connection, RECENT_MAX)?);
+        let (pending, recent) = (deliveries::pending(connection)?, deliveries::recent(connection, RECENT_MAX)?);
         let now = self.tick_at(self.now);
         for mut known in pending {
             known.item.due = self.tick_of(known.due).min(now);
@@ -205,12 +198,7 @@ impl Core {
         for known in recent {
             let Some(done) = known.done else { continue };
             let item = &known.item;
-            self.plan.remember(
-                item.channel,
-                &item.recipient,
-                self.tick_of(done).min(now),
-                item.outage.as_deref(),
-            );
+            self.plan.remember(item.channel, &item.recipient, self.tick_of(done).min(now), item.outage.as_deref());
         }
         Ok(())
     }
@@ -222,9 +210,7 @@ impl Core {
         }
         let here = Stamp { segment: self.segment, mono: self.now };
         match (self.times.of(stamp), self.times.of(here)) {
-            (then, now) if then.is_placed && now.is_placed => {
-                Tick(self.tick_at(self.now).0 - (now.ms - then.ms))
-            }
+            (then, now) if then.is_placed && now.is_placed => Tick(self.tick_at(self.now).0 - (now.ms - then.ms)),
             _ => Tick(self.tick_at(self.now).0 - 24 * 3_600_000),
         }
     }
@@ -245,13 +231,7 @@ impl Core {
                     let ids = items.iter().map(|item| item.id).collect::<Vec<_>>();
                     if self.plan.is_told(&items) {
                         self.plan.satisfied(&ids);
-                        self.note_outcomes(
-                            &ids,
-                            Status::Sent,
-                            None,
-                            Some("told with the outage of the source".into()),
-                            0,
-                        );
+                        self.note_outcomes(&ids, Status::Sent, None, Some("told with the outage of the source".into()), 0);
                         continue;
                     }
                     let message = Box::new(self.message_of(&items));
@@ -286,20 +266,11 @@ impl Core {
                 for (id, tries) in tries {
                     let is_over = given_up.contains(&id);
                     let status = if is_over { Status::Failed } else { Status::Pending };
-                    self.note_outcomes(
-                        &[id],
-                        status,
-                        None,
-                        Some(failure.to_string()),
-                        tries + u32::from(!is_over),
-                    );
+                    self.note_outcomes(&[id], status, None, Some(failure.to_string()), tries + u32::from(!is_over));
                 }
                 if !given_up.is_empty() {
                     self.counters.add("notify.given_up", "", given_up.len() as u64);
-                    tracing::error!(
-                        "GAVE UP telling somebody after {} tries: {failure}",
-                        plan::RETRIES_MAX + 1
-                    );
+                    tracing::error!("GAVE UP telling somebody after {} tries: {failure}", plan::RETRIES_MAX + 1);
                     let at = self.stamp_now().mono;
                     let fields = [("count", given_up.len().into()), ("reason", failure.to_string().into())];
                     self.note(CALL_FAILED, Entity::Hub, fields, at);
@@ -315,8 +286,7 @@ impl Core {
 
     /// The other side's later word.
     pub fn report_delivery(&mut self, report: &Report) {
-        let ids = match deliveries::by_external(self.store.connection(), report.channel, &report.external_id)
-        {
+        let ids = match deliveries::by_external(self.store.connection(), report.channel, &report.external_id) {
             Ok(ids) => ids,
             Err(error) => {
                 tracing::warn!(%error, "failed to find what a report is about: {error:#}");
@@ -359,8 +329,7 @@ impl Core {
         let notices: Vec<(String, String)> = items.iter().filter_map(|item| item.words.clone()).collect();
         let site = self.registry.site.clone();
         let words = text::compose(&site, &clock, &told, &outages, &notices);
-        let kind =
-            items.iter().map(|item| item.kind).min_by_key(|kind| kind_rank(*kind)).unwrap_or(Kind::Notice);
+        let kind = items.iter().map(|item| item.kind).min_by_key(|kind| kind_rank(*kind)).unwrap_or(Kind::Notice);
         let severity = items.iter().map(|item| item.severity).max().unwrap_or(Severity::Info);
         Message {
             id: items.first().map_or(Uuid::nil(), |item| item.id),

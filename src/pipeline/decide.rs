@@ -32,20 +32,12 @@ pub fn message(decision: &Decision, registry: &Registry) -> String {
             opened(name, *alert_type, device.unwrap_or("its sensor"), *reason)
         }
         What::Late { trigger, violated, .. } => {
-            format!(
-                "{name} was {}, up to {}, as its sensor tells only now",
-                out_of_limits(Some(*violated)),
-                degrees(*trigger)
-            )
+            format!("{name} was {}, up to {}, as its sensor tells only now", out_of_limits(Some(*violated)), degrees(*trigger))
         }
-        What::Raised { alert_type, severity, .. } => {
-            format!("{name}: {} is {severity} now", plain(*alert_type))
-        }
+        What::Raised { alert_type, severity, .. } => format!("{name}: {} is {severity} now", plain(*alert_type)),
         What::Resolved { alert_type, .. } => format!("{name}: {} is over", plain(*alert_type)),
         What::Status { from, to, .. } => format!("{name}: {from} to {to}"),
-        What::Called { alert_type, level, .. } => {
-            format!("{name}: level {level} is called about {}", plain(*alert_type))
-        }
+        What::Called { alert_type, level, .. } => format!("{name}: level {level} is called about {}", plain(*alert_type)),
     }
 }
 
@@ -167,8 +159,7 @@ pub fn write(
                 alerts::insert_late(tx, &alert, *to_ms, writer.times.of(stamp).ms)?;
                 writer.provisional(tx, "alerts", alert.id, &["created_at"], stamp)?;
                 mark_dirty(tx, "alerts", alert.id)?;
-                let fields =
-                    [("from_ms", (*from_ms).into()), ("to_ms", (*to_ms).into()), ("late", true.into())];
+                let fields = [("from_ms", (*from_ms).into()), ("to_ms", (*to_ms).into()), ("late", true.into())];
                 (ALERT_LATE, Some(decision.id), alert_payload(&alert, fields))
             }
             None => return Ok(()),

@@ -33,26 +33,12 @@ pub enum Write {
     Log(LogRow),
     Frame(Box<FrameRow>),
     Input(InputRow),
-    Door {
-        unit: UnitNo,
-        device: DeviceNo,
-        is_open: bool,
-        stamp: Stamp,
-        seq: Seq,
-        open_for_ms: Option<i64>,
-    },
-    Decision {
-        decision: Decision,
-        stamp: Stamp,
-        message: String,
-    },
+    Door { unit: UnitNo, device: DeviceNo, is_open: bool, stamp: Stamp, seq: Seq, open_for_ms: Option<i64> },
+    Decision { decision: Decision, stamp: Stamp, message: String },
     Event(Box<EventDraft>),
     Clock(ClockEvent),
     /// Somebody must be told.
-    Delivery {
-        item: Box<Item>,
-        stamp: Stamp,
-    },
+    Delivery { item: Box<Item>, stamp: Stamp },
     /// What became of telling somebody.
     Settled(Box<Outcome>),
 }

@@ -259,13 +259,7 @@ impl Core {
             light: alerts.iter().map(|alert| alert.severity).max(),
             is_storage_failed: self.failing.as_ref().is_some_and(|failing| failing.is_loud),
             site: self.registry.site.clone(),
-            units: self
-                .registry
-                .units
-                .iter()
-                .filter(|unit| unit.is_active)
-                .map(|unit| self.unit_note(unit))
-                .collect(),
+            units: self.registry.units.iter().filter(|unit| unit.is_active).map(|unit| self.unit_note(unit)).collect(),
             alerts,
         }
     }

@@ -11,8 +11,8 @@ use crate::clock::trust::{Start, Trust};
 use crate::clock::{Clock, Observation};
 use crate::counters::Counters;
 use crate::domain::{DeviceNo, MonoMs, Seq, Stamp, UnixMs};
-use crate::notify::plan::Plan;
 use crate::rules::{self, At, Event, Gap, ReadingEvent, Tick};
+use crate::notify::plan::Plan;
 use crate::store::audit;
 use crate::store::boots::{self, Segment};
 use crate::store::epochs::{self, EpochRow};
@@ -287,10 +287,7 @@ fn replay_epoch(store: &Store, epoch: &EpochRow, after: Seq, out: &mut Replayed)
                     .with_context(|| format!("read input {} of the rules", row.seq.0))?
                 else {
                     // The configuration is told anew at every start, so the rules know the kitchen again after it.
-                    tracing::warn!(
-                        "input {} of the rules is of a former version and is passed over",
-                        row.seq.0
-                    );
+                    tracing::warn!("input {} of the rules is of a former version and is passed over", row.seq.0);
                     continue;
                 };
                 out.tick_base = input.tick_base;

@@ -76,12 +76,14 @@ impl Late {
     /// The excursion that the reading belongs to, as far as it is known.
     fn run_around(&self, reading: &LateReading) -> Option<Run> {
         let side = reading.out?;
-        let of_probe: Vec<&LateReading> =
-            self.readings.iter().filter(|r| (r.device, r.probe) == (reading.device, reading.probe)).collect();
+        let of_probe: Vec<&LateReading> = self
+            .readings
+            .iter()
+            .filter(|r| (r.device, r.probe) == (reading.device, reading.probe))
+            .collect();
         let at = of_probe.iter().position(|r| r.measured_ms == reading.measured_ms)?;
-        let joins = |a: &LateReading, b: &LateReading| {
-            (a.measured_ms - b.measured_ms).abs() <= GAP_MS_MAX && a.out == Some(side)
-        };
+        let joins =
+            |a: &LateReading, b: &LateReading| (a.measured_ms - b.measured_ms).abs() <= GAP_MS_MAX && a.out == Some(side);
         let mut first = at;
         while first > 0 && joins(of_probe[first - 1], of_probe[first]) {
             first -= 1;
@@ -114,7 +116,8 @@ impl Unit {
             Place::Out(side) => Some(side),
             Place::Near | Place::Good => None,
         };
-        let reading = LateReading { device: event.device, probe: event.probe, measured_ms, temperature, out };
+        let reading =
+            LateReading { device: event.device, probe: event.probe, measured_ms, temperature, out };
         if !self.late.insert(reading) {
             return;
         }
@@ -125,7 +128,8 @@ impl Unit {
         }
         self.late.note_told(run.from_ms, run.to_ms);
         let violated = run.worst.out.unwrap_or(Violated::Max);
-        let severity = if self.may_be_critical(violated) { Severity::Critical } else { Severity::Warning };
+        let severity =
+            if self.may_be_critical(violated) { Severity::Critical } else { Severity::Warning };
         let what = What::Late {
             alert_type: AlertType::AlarmActive,
             severity,

@@ -82,9 +82,10 @@ pub fn step(state: &mut State, event: &Event, at: At, out: &mut Vec<Decision>) {
             state.derive();
         }
         // Doors and sources move neither machine.
-        Event::Tick | Event::Door { .. } | Event::SourceUp { .. } | Event::SourceDown { .. } => {
-            state.fire_until(tick, at, out)
-        }
+        Event::Tick
+        | Event::Door { .. }
+        | Event::SourceUp { .. }
+        | Event::SourceDown { .. } => state.fire_until(tick, at, out),
     }
     state.tick = tick;
 }
@@ -233,9 +234,9 @@ impl What {
                 _ => "state temperature ok",
             },
             // By a log, after it was lost at the same seq.
-            What::Status {
-                from: UnitStatus::ManualRequired, to: UnitStatus::MonitoringInterrupted, ..
-            } => "state contact monitoring_interrupted by hand",
+            What::Status { from: UnitStatus::ManualRequired, to: UnitStatus::MonitoringInterrupted, .. } => {
+                "state contact monitoring_interrupted by hand"
+            }
             What::Status { machine: Machine::Contact, to, .. } => match to {
                 UnitStatus::Offline => "state contact offline",
                 UnitStatus::MonitoringInterrupted => "state contact monitoring_interrupted",
@@ -304,12 +305,8 @@ impl State {
             return;
         }
         for index in from..out.len() {
-            let Decision { unit, what: What::Resolved { alert, at: end, .. }, .. } = out[index] else {
-                continue;
-            };
-            let (Some(since), Some(offset)) = (self.calls.was_alarm(alert), self.site.offset_ms) else {
-                continue;
-            };
+            let Decision { unit, what: What::Resolved { alert, at: end, .. }, .. } = out[index] else { continue };
+            let (Some(since), Some(offset)) = (self.calls.was_alarm(alert), self.site.offset_ms) else { continue };
             if let Some(index) = self.find(unit) {
                 self.units[index].late.note_told(since.plus(offset).0, end.plus(offset).0);
             }

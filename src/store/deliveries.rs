@@ -102,8 +102,7 @@ pub fn insert(conn: &Connection, item: &Item, stamp: Stamp, scheduled_ms: i64) -
 
 /// Writes what became of a delivery; `at_ms`: the same instant in wall time. False: there is no such row.
 pub fn settle(conn: &Connection, outcome: &Outcome, at_ms: i64) -> Result<bool> {
-    let error: Option<String> =
-        outcome.error.as_ref().map(|text| text.chars().take(ERROR_CHARS_MAX).collect());
+    let error: Option<String> = outcome.error.as_ref().map(|text| text.chars().take(ERROR_CHARS_MAX).collect());
     let is_done = outcome.status != Status::Pending;
     let changed = conn
         .prepare_cached(
@@ -168,8 +167,9 @@ pub fn called(conn: &Connection, alert: Uuid) -> Result<Vec<(Channel, String)>> 
     let mut statement = conn.prepare_cached(
         "SELECT DISTINCT channel, recipient FROM hub_deliveries WHERE alert_id = ?1 AND kind = 'call' ORDER BY 1, 2",
     )?;
-    let rows = statement
-        .query_map([alert.as_bytes()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+    let rows = statement.query_map([alert.as_bytes()], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+    })?;
     let mut out = Vec::new();
     for row in rows {
         let (channel, recipient) = row?;

@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::{Hub, MINUTE, SECOND, climate};
 use crate::config::{NotifySection, SignalRole, SignalSection};
-use crate::domain::{Severity, Source};
 use crate::frame::SourceEvent;
+use crate::domain::{Severity, Source};
 use crate::notify::{Channel, Failure, Kind, Message, Receipt, Report};
 use crate::pipeline::calls::{Dispatch, is_phone};
 use crate::pipeline::settings::NotifySettings;
@@ -21,8 +21,7 @@ impl Hub {
             line: 17,
             active_low: false,
         };
-        let mut notify =
-            NotifySettings::of(&NotifySection { signal: vec![signal], ..NotifySection::default() });
+        let mut notify = NotifySettings::of(&NotifySection { signal: vec![signal], ..NotifySection::default() });
         (notify.has_modem, notify.has_smtp) = (true, true);
         hub.notify = notify;
         for (id, name, phone, email, priority) in [
@@ -64,10 +63,8 @@ impl Hub {
     }
 
     fn deliveries(&self) -> Vec<String> {
-        self.rows(
-            "SELECT kind, channel, recipient, severity, level, cause, status FROM hub_deliveries
-                   ORDER BY due_segment, due_mono_ms, channel, recipient",
-        )
+        self.rows("SELECT kind, channel, recipient, severity, level, cause, status FROM hub_deliveries
+                   ORDER BY due_segment, due_mono_ms, channel, recipient")
     }
 }
 
@@ -98,17 +95,14 @@ fn an_alarm_becomes_one_delivery_for_each_recipient_and_channel() {
     assert!(sent[0].subject.contains("CRITICAL: Fridge is too warm at 9.0 °C"), "{}", sent[0].subject);
     assert!(sent[0].text.contains("limits 0.0 to 5.0 °C"), "{}", sent[0].text);
     assert_eq!(
-        hub.rows(
-            "SELECT channel, recipient, status, retry_count, external_id IS NULL FROM notification_deliveries
-                  ORDER BY channel DESC"
-        ),
+        hub.rows("SELECT channel, recipient, status, retry_count, external_id IS NULL FROM notification_deliveries
+                  ORDER BY channel DESC"),
         ["sms|+385911234567|sent|0|0", "email|ana@kitchen.example|pending|0|1"],
         "a buzzer is not in the central enum"
     );
     hub.core().report_delivery(&Report { channel: Channel::Sms, external_id: "0".into(), problem: None });
     hub.commit();
-    let row =
-        hub.row("SELECT status, delivered_at >= sent_at FROM notification_deliveries WHERE channel = 'sms'");
+    let row = hub.row("SELECT status, delivered_at >= sent_at FROM notification_deliveries WHERE channel = 'sms'");
     assert_eq!(row, "delivered|1");
     assert_eq!(hub.row("SELECT count(*) FROM hub_dirty WHERE table_name = 'notification_deliveries'"), "2");
     hub.check_audit();
@@ -123,8 +117,7 @@ fn level_2_is_called_when_nobody_takes_it_and_the_all_clear_goes_to_those_called
         hub.hear(climate(1, 100 + minute, 900));
         hub.pass(MINUTE);
     }
-    let second: Vec<String> =
-        hub.send_all(Channel::Sms).into_iter().map(|message| message.recipient).collect();
+    let second: Vec<String> = hub.send_all(Channel::Sms).into_iter().map(|message| message.recipient).collect();
     assert_eq!(second, ["+385911234567", "+4915112345678"]);
     assert_eq!(hub.alerts(), ["alarm_active|critical|escalated"]);
     assert_eq!(hub.row("SELECT escalation_level FROM alerts"), "2");
@@ -189,9 +182,7 @@ fn a_failure_is_tried_again_and_given_up_loudly() {
     }
     hub.commit();
     assert_eq!(tries, 6);
-    let row = hub.row(
-        "SELECT status, retry_count, error_message FROM notification_deliveries WHERE channel = 'email'",
-    );
+    let row = hub.row("SELECT status, retry_count, error_message FROM notification_deliveries WHERE channel = 'email'");
     assert_eq!(row, "failed|5|the server is busy");
     assert_eq!(hub.count("notify.given_up"), 1);
     assert_eq!(hub.row("SELECT count(*) FROM event_logs WHERE event_type = 'call_failed'"), "1");

@@ -18,10 +18,10 @@ use tempfile::TempDir;
 
 use super::Core;
 use super::settings::{Mode, NotifySettings, Settings};
+use crate::config::NotifySection;
 use crate::audit;
 use crate::clock::TestClock;
 use crate::codec::{Fault, Measurement, Quantity};
-use crate::config::NotifySection;
 use crate::control::Request;
 use crate::counters::Counters;
 use crate::domain::{CentiCelsius, MonoMs, Probe, Scale, Source, UnixMs};

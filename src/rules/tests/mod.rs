@@ -201,8 +201,7 @@ fn tell(decision: &Decision, now: i64) -> String {
         What::Late { severity, trigger, violated, from_ms, to_ms, .. } => {
             let side = if *violated == Violated::Max { "max" } else { "min" };
             let worst = f64::from(trigger.hundredths) / 100.0;
-            write!(text, "late {severity} {side} {worst:.2} {} to {}", show_ms(*from_ms), show_ms(*to_ms))
-                .unwrap();
+            write!(text, "late {severity} {side} {worst:.2} {} to {}", show_ms(*from_ms), show_ms(*to_ms)).unwrap();
         }
     }
     text

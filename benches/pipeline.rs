@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use frostguard_hub::clock::TestClock;
-use frostguard_hub::config::NotifySection;
 use frostguard_hub::control::Request;
 use frostguard_hub::counters::Counters;
 use frostguard_hub::domain::{MonoMs, Scale, Source, UnixMs};
 use frostguard_hub::frame::{Frame, Identity, Payload, Sender, SourceEvent};
+use frostguard_hub::config::NotifySection;
 use frostguard_hub::pipeline::settings::{Mode, NotifySettings, Settings};
 use frostguard_hub::pipeline::{Core, Random};
 use frostguard_hub::rules::Constants;

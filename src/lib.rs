@@ -10,6 +10,7 @@ pub mod codec;
 pub mod domain;
 pub mod frame;
 pub mod framing;
+pub mod lorawan;
 pub mod replay;
 pub mod rules;
 

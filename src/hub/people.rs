@@ -70,6 +70,9 @@ async fn drive<N: Notifier>(
     let mut shown = Ok(());
     context.board.mark_changed();
     loop {
+        if *context.shutdown.borrow() {
+            return Ok(());
+        }
         if context.board.has_changed()? || shown.is_err() {
             let board = context.board.borrow_and_update().clone();
             let is_first_failure = shown.is_ok();
@@ -95,14 +98,14 @@ async fn drive<N: Notifier>(
                 match &result {
                     Ok(receipt) => tracing::info!(
                         "told {} by {}: {} ({})",
-                        message.recipient,
+                        masked(&message.recipient),
                         channel.as_str(),
                         message.subject,
                         receipt.detail
                     ),
                     Err(failure) => tracing::warn!(
                         "failed to tell {} by {}: {failure}",
-                        message.recipient,
+                        masked(&message.recipient),
                         channel.as_str()
                     ),
                 }
@@ -117,16 +120,30 @@ async fn drive<N: Notifier>(
             .await?;
         let wait = if shown.is_err() { wait.min(SHOW_AGAIN) } else { wait };
         tokio::select! {
+            biased;
+            () = source::stopped(&mut context.shutdown) => return Ok(()),
             () = tokio::time::sleep(wait) => {}
             changed = context.wake.changed() => changed?,
-            changed = context.board.changed() => { changed?; context.board.mark_changed(); }
+            changed = context.board.changed() => {
+                changed?;
+                context.board.mark_changed();
+            }
             Some(trial) = trials.recv() => {
                 let result = within(notifier.deliver(&trial.message)).await;
                 // Whoever asked may have gone away.
                 let _ = trial.answer.send(result);
             }
-            () = source::stopped(&mut context.shutdown) => return Ok(()),
         }
+    }
+}
+
+/// Enough of a number or address to tell it from others.
+fn masked(recipient: &str) -> String {
+    let count = recipient.chars().count();
+    if recipient.starts_with('+') || recipient.contains('@') {
+        recipient.chars().enumerate().map(|(at, c)| if at < 2 || at + 3 >= count { c } else { '.' }).collect()
+    } else {
+        recipient.to_owned()
     }
 }
 

@@ -318,10 +318,7 @@ impl Plan {
         if items().any(Item::is_first_critical) {
             return None;
         }
-        let address = (channel, recipient.to_owned());
-        let has_news = items().any(|item| {
-            item.outage.as_ref().is_none_or(|outage| !self.told.contains(&(address.clone(), outage.clone())))
-        });
+        let has_news = items().any(|item| !self.is_covered(item));
         let mut until = None;
         if channel == Channel::Sms {
             let is_critical = items().any(|item| item.severity == Severity::Critical);
@@ -334,6 +331,7 @@ impl Plan {
         }
         let is_cooling = !items().any(|item| item.kind == Kind::AllClear);
         if is_cooling && has_news {
+            let address = (channel, recipient.to_owned());
             let cool = self.last_sent.get(&address).map(|last| last.plus(self.limits.cool_down_ms));
             until = until.max(cool.filter(|cool| *cool > now));
         }
@@ -342,15 +340,21 @@ impl Plan {
 
     /// True when all the items tell of outages that the recipient was told of: no message is needed.
     pub fn is_told(&self, items: &[Item]) -> bool {
-        !items.is_empty()
-            && items.iter().all(|item| {
-                let address = (item.channel, item.recipient.clone());
-                item.kind == Kind::Call
-                    && item
-                        .outage
-                        .as_ref()
-                        .is_some_and(|outage| self.told.contains(&(address, outage.clone())))
-            })
+        !items.is_empty() && items.iter().all(|item| self.is_covered(item))
+    }
+
+    /// The first call of a further unit that an outage silences; who takes none of them is called again all the same.
+    fn is_covered(&self, item: &Item) -> bool {
+        let was_told =
+            |outage: &String| self.told.contains(&((item.channel, item.recipient.clone()), outage.clone()));
+        item.kind == Kind::Call && item.cause == Cause::First && item.outage.as_ref().is_some_and(was_told)
+    }
+
+    /// What does not fit into a message goes into the next one.
+    pub fn put_back(&mut self, id: Uuid) {
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.item.id == id) {
+            waiting.is_in_flight = false;
+        }
     }
 }
 
@@ -361,9 +365,11 @@ enum Look {
 }
 
 impl Item {
-    /// The first call of a critical alert always goes.
+    /// The first call of a critical alert always goes, and so does a critical notice (the mains are lost).
     pub fn is_first_critical(&self) -> bool {
-        self.kind == Kind::Call && self.severity == Severity::Critical && self.cause == Cause::First
+        matches!(self.kind, Kind::Call | Kind::Notice)
+            && self.severity == Severity::Critical
+            && self.cause == Cause::First
     }
 
     fn may_wait_for_morning(&self) -> bool {

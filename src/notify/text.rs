@@ -84,6 +84,7 @@ fn rank(told: &Told) -> Severity {
 
 fn headline(told: &Told) -> String {
     match told.kind {
+        Kind::Notice => format!("LATE: {}", told.note.message),
         _ if told.resolved_ms.is_some() => format!("OK: {}", told.note.unit),
         Kind::AllClear => format!("OK: {}", told.note.unit),
         _ => format!("{}: {}", tag(told.note.severity), told.note.message),
@@ -97,6 +98,9 @@ fn line(told: &Told, clock: &Clock) -> String {
         let until = clock_time(resolved_ms, clock);
         let by = told.person.as_ref().map(|person| format!(", ended by {person}")).unwrap_or_default();
         let now = told.now.as_ref().map(|now| format!(", {now}")).unwrap_or_default();
+        if told.kind == Kind::Notice {
+            return format!("LATE {message}: {since} to {until}.");
+        }
         return format!("OK {unit}{now}. {message}: {since} to {until}{by}.");
     }
     let mut text = format!("{} {message}", tag(*severity));

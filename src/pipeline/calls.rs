@@ -152,15 +152,18 @@ impl Core {
                 continue;
             }
             let before = out.len();
-            let phone: String =
-                contact.phone.chars().filter(|c| !matches!(c, ' ' | '-' | '/' | '(' | ')')).collect();
-            if channels.has_modem && is_phone(&phone) {
+            let phone = super::entered::phone(&contact.phone).ok().filter(|phone| is_phone(phone));
+            if let Some(phone) = phone.filter(|_| channels.has_modem) {
                 out.push((Channel::Sms, phone));
             }
             if let Some(email) = contact.email.clone().filter(|_| channels.has_smtp) {
                 out.push((Channel::Email, email));
             }
             unreachable += u64::from(out.len() == before && (channels.has_modem || channels.has_smtp));
+        }
+        if out.is_empty() && (channels.has_modem || channels.has_smtp) {
+            self.counters.add("notify.nobody_to_call", "", 1);
+            tracing::error!("NOBODY TO CALL at level {level}: no contact of that priority can be reached");
         }
         out.extend(channels.machines.iter().cloned());
         out.sort();
@@ -201,11 +204,20 @@ impl Core {
             (deliveries::pending(connection)?, deliveries::recent(connection, RECENT_MAX)?);
         let now = self.tick_at(self.now);
         for mut known in pending {
+            if !self.settings.notify.has(known.item.channel, &known.item.recipient) {
+                let error = Some("the channel is not configured any more".to_owned());
+                self.note_outcomes(&[known.item.id], Status::Failed, None, error, known.item.tries);
+                continue;
+            }
             known.item.due = self.tick_of(known.due).min(now);
             self.plan.add(known.item, true);
         }
-        for known in recent {
+        for mut known in recent {
             let Some(done) = known.done else { continue };
+            // An outage that is over says nothing of the next one.
+            let alert = known.item.alert.and_then(|alert| self.standing.get(alert));
+            known.item.outage =
+                known.item.outage.filter(|_| alert.is_some_and(|alert| alert.resolved.is_none()));
             let item = &known.item;
             self.plan.remember(
                 item.channel,
@@ -256,9 +268,24 @@ impl Core {
                         );
                         continue;
                     }
-                    let message = Box::new(self.message_of(&items));
-                    return Dispatch::Send { ids, message };
+                    let (items, message) = self.fitting(items);
+                    let ids = items.iter().map(|item| item.id).collect();
+                    return Dispatch::Send { ids, message: Box::new(message) };
                 }
+            }
+        }
+    }
+
+    /// As many items as one message holds; the others wait for the next.
+    fn fitting(&mut self, mut items: Vec<Item>) -> (Vec<Item>, Message) {
+        loop {
+            let message = self.message_of(&items);
+            let is_sms = items.first().is_some_and(|item| item.channel == Channel::Sms);
+            if !is_sms || items.len() < 2 || fits_an_sms(&message.text) {
+                return (items, message);
+            }
+            if let Some(last) = items.pop() {
+                self.plan.put_back(last.id);
             }
         }
     }
@@ -304,12 +331,11 @@ impl Core {
                 }
                 if !given_up.is_empty() {
                     self.counters.add("notify.given_up", "", given_up.len() as u64);
-                    tracing::error!(
-                        "GAVE UP telling somebody after {} tries: {failure}",
-                        plan::RETRIES_MAX + 1
-                    );
+                    tracing::error!("GAVE UP telling somebody: {failure}");
                     let at = self.stamp_now().mono;
-                    let fields = [("count", given_up.len().into()), ("reason", failure.to_string().into())];
+                    // Not the failure's words: an address in them would stand in the chain for good.
+                    let reason = if is_final { "refused for good" } else { "tried too often" };
+                    let fields = [("count", given_up.len().into()), ("reason", reason.into())];
                     self.note(CALL_FAILED, Entity::Hub, fields, at);
                 }
             }
@@ -371,6 +397,12 @@ struct Template {
     level: u8,
     cause: Cause,
     outage: Option<String>,
+}
+
+/// Four parts of GSM 7 bit (3GPP TS 23.038), or of UCS-2 where a letter needs it; some of it for what takes two places.
+fn fits_an_sms(text: &str) -> bool {
+    let is_plain = text.chars().all(|c| c.is_ascii() || "°äöüÄÖÜßñÑéèàìòùåÅøØæÆÉ§£¥€".contains(c));
+    text.chars().count() <= if is_plain { 590 } else { 260 }
 }
 
 /// A replay of the decision makes the same delivery: a hash in UUIDv4 layout.

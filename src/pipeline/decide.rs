@@ -137,8 +137,9 @@ pub fn write(
             None => return Ok(()),
         },
         What::Raised { alert, alert_type, severity, reason, estimate } => {
-            alerts::raise(tx, *alert, *severity, writer.times.of(stamp).ms)?;
-            writer.provisional(tx, "alerts", *alert, &["escalated_at"], stamp)?;
+            if alerts::raise(tx, *alert, *severity, writer.times.of(stamp).ms)? {
+                writer.provisional(tx, "alerts", *alert, &["escalated_at"], stamp)?;
+            }
             mark_dirty(tx, "alerts", *alert)?;
             let payload = Payload::of([
                 ("alert", alert.to_string().into()),

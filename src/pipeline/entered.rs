@@ -97,6 +97,8 @@ pub fn time(text: &str, now_ms: i64, zone: &str) -> Result<i64> {
 
 /// A phone number as SMS needs it: `+`, then 7 to 15 digits (ITU-T E.164). Spaces, dashes and brackets go.
 pub fn phone(text: &str) -> Result<String> {
+    // The trunk prefix that is not dialled from abroad.
+    let text = text.replace("(0)", "");
     let number: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '/' | '.')).collect();
     let digits = number.strip_prefix('+').unwrap_or_default();
     let is_number = (7..=15).contains(&digits.len())

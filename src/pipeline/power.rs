@@ -17,7 +17,7 @@ use crate::power::{Notice, PowerEvent};
 use crate::rules::Gap;
 use crate::store::inputs::ReplayRow;
 use crate::store::outages::{self, OutageRow};
-use crate::store::{epochs, inputs, meta, registry};
+use crate::store::{epochs, inputs, meta};
 
 use super::group::Write;
 use super::settings::Mode;
@@ -62,7 +62,7 @@ impl Core {
             PowerEvent::BatteryLow { percent } => {
                 self.power.percent = Some(percent);
                 tracing::error!("the battery is at {percent} %: the hub goes off when it is empty");
-                let (site, zone) = (self.site_name()?, self.registry.zone.clone());
+                let (site, zone) = (self.registry.site.clone(), self.registry.zone.clone());
                 let wall = self.wall_of(Stamp { segment: self.segment, mono: now }).0;
                 self.give_notice(Severity::Critical, report::low(&site, wall.0, percent, &zone));
                 self.save(now)
@@ -99,7 +99,7 @@ impl Core {
         self.group.is_urgent = true;
         let committed = self.flush();
         let saved = self.save(now);
-        let (site, zone) = (self.site_name()?, self.registry.zone.clone());
+        let (site, zone) = (self.registry.site.clone(), self.registry.zone.clone());
         self.give_notice(Severity::Critical, report::lost(&site, wall.0, battery, &zone));
         let begun = match self.power.outage.clone() {
             // Gone again before it had all recovered: one power cut for people.
@@ -116,11 +116,12 @@ impl Core {
         let fields = [("seconds", seconds.into()), ("by", "supply".into())];
         self.note(POWER_BACK, Entity::Hub, fields, now);
         self.group.is_urgent = true;
-        self.flush()?;
+        // What the disk refuses is in memory still, and so must be that the mains are back.
+        let flushed = self.flush();
         if let Some(row) = self.power.outage.clone() {
             self.set_back(row, Some(Stamp { segment: self.segment, mono: since }))?;
         }
-        Ok(())
+        flushed
     }
 
     /// At the start of the service: goes on with an outage that is open, and finds one that nothing told of. `last`: of
@@ -209,7 +210,7 @@ impl Core {
         if !report.is_complete() && wall.0 - report.power.to_ms < report::WAIT_MS_MAX {
             return Ok(());
         }
-        let (site, zone) = (self.site_name()?, self.registry.zone.clone());
+        let (site, zone) = (self.registry.site.clone(), self.registry.zone.clone());
         let notice = report::told(&report, &site, &zone);
         tracing::warn!("{}", notice.text.trim_end());
         self.note_report(&report, &notice, &zone, now);
@@ -293,10 +294,6 @@ impl Core {
         self.note(POWER_REPORT, Entity::Hub, fields, now);
     }
 
-    fn site_name(&self) -> Result<String> {
-        registry::site_name(self.store.connection(), self.place.site)
-    }
-
     /// For `status`.
     pub(crate) fn power_status(&self) -> Value {
         let zone = &self.registry.zone;
@@ -321,7 +318,7 @@ impl Core {
 
     /// The last reports, the newest first, in the site's time zone.
     pub(super) fn power_reports(&self) -> Result<Value> {
-        let (site, zone) = (self.site_name()?, &self.registry.zone);
+        let (site, zone) = (self.registry.site.clone(), &self.registry.zone);
         let mut list = Vec::new();
         for row in outages::list(self.store.connection(), REPORTS_SHOWN)? {
             let Some(text) = &row.report else { continue };

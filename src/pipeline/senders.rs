@@ -28,6 +28,12 @@ struct Heads {
 }
 
 impl Senders {
+    /// What was known before a restart.
+    pub fn with_two(devices: impl Iterator<Item = DeviceNo>) -> Self {
+        let heads = |_| Heads { current: 0, other: None, switches: 0, calm: 0, are_two: true };
+        Self(devices.map(|device| (device, heads(device))).collect())
+    }
+
     /// Takes a packet's counter. Some: from now on there are two senders (true), or one again (false).
     pub fn hear(&mut self, device: DeviceNo, counter: u32) -> Option<bool> {
         let heads = self.0.entry(device).or_insert(Heads {

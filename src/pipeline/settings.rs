@@ -36,6 +36,15 @@ pub struct NotifySettings {
 }
 
 impl NotifySettings {
+    /// True where there is such a channel. `recipient`: the name of a channel without recipients.
+    pub fn has(&self, channel: Channel, recipient: &str) -> bool {
+        match channel {
+            Channel::Sms => self.has_modem,
+            Channel::Email => self.has_smtp,
+            _ => self.machines.iter().any(|(own, name)| *own == channel && name == recipient),
+        }
+    }
+
     pub fn of(config: &NotifySection) -> Self {
         let signals = config.signal.iter().map(|section| (Channel::Signal, section.name.clone()));
         let webhooks = config.webhook.iter().map(|section| (Channel::Webhook, section.name.clone()));

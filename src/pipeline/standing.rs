@@ -107,8 +107,12 @@ impl Standings {
             }
             What::Raised { alert, severity, .. } => {
                 if let Some(standing) = self.0.get_mut(&alert) {
-                    (standing.severity, standing.status) = (severity, AlertStatus::Active);
-                    (standing.level, standing.person) = (1, None);
+                    let is_taken =
+                        standing.status == AlertStatus::Acknowledged && severity <= standing.severity;
+                    standing.severity = severity;
+                    if !is_taken {
+                        (standing.status, standing.level, standing.person) = (AlertStatus::Active, 1, None);
+                    }
                 }
             }
             What::Called { alert, level, cause, .. } => {
@@ -161,7 +165,7 @@ impl Standings {
         }
     }
 
-    fn open(&self) -> impl Iterator<Item = (&Uuid, &Standing)> {
+    pub fn open(&self) -> impl Iterator<Item = (&Uuid, &Standing)> {
         self.0.iter().filter(|(_, standing)| standing.resolved.is_none())
     }
 }

@@ -79,7 +79,7 @@ impl Core {
         let mut core = Core {
             tick_base: replayed.watched_until().0 + gap_ms - seen.mono.0,
             duplicates: Duplicates::new(),
-            senders: Senders::default(),
+            senders: Senders::with_two(replayed.state.two_senders()),
             live: Live::default(),
             times: Times::of_segments(&known),
             segment: trust.boot().segment,
@@ -126,6 +126,7 @@ impl Core {
         }
         core.tell_offset();
         core.configure()?;
+        core.end_forgotten();
         core.tell_facts()?;
         let fields = [
             ("count", 1.into()),
@@ -141,6 +142,25 @@ impl Core {
         core.flush().context("write the start of the hub")?;
         core.begin_power(replayed.last, is_new_boot, gap)?;
         Ok(core)
+    }
+
+    /// Alerts that stand in the database and that the rules do not know of any more (inputs of a former version were passed
+    /// over): nothing would ever end them. Where the cause lasts the rules open another one.
+    fn end_forgotten(&mut self) {
+        let known: Vec<uuid::Uuid> = self.rules.open_alerts().map(|open| open.id).collect();
+        let forgotten: Vec<(uuid::Uuid, crate::domain::UnitNo, crate::domain::AlertType)> = self
+            .standing
+            .open()
+            .filter(|(id, _)| !known.contains(id))
+            .map(|(id, standing)| (*id, standing.unit, standing.alert_type))
+            .collect();
+        let tick = self.tick_at(self.now);
+        for (alert, unit, alert_type) in forgotten {
+            let kind = format!("forgotten {alert}");
+            let id = frostguard_sync::ids::decision_id(self.epoch.epoch, self.next_seq, &kind, unit.0, 0);
+            let what = rules::What::Resolved { alert, alert_type, at: tick, by: None };
+            self.decided(rules::Decision { tick, id, unit, what });
+        }
     }
 
     /// Tells the rules the configuration, if it is another than they know.

@@ -173,8 +173,8 @@ impl Writer<'_> {
             Write::Clock(event) => self.write_clock(tx, event),
             Write::Delivery { item, stamp } => self.write_delivery(tx, item, *stamp),
             Write::Settled(outcome) => {
-                deliveries::settle(tx, outcome, self.times.of(outcome.stamp).ms)?;
-                Ok(())
+                let columns = deliveries::settle(tx, outcome, self.times.of(outcome.stamp).ms)?;
+                self.provisional(tx, "notification_deliveries", outcome.id, &columns, outcome.stamp)
             }
             Write::Entry(entry) => self.write_entry(tx, entry),
             Write::PowerReport { no, report } => outages::finish(tx, *no, report).map_err(Into::into),

@@ -90,9 +90,12 @@ impl Calls {
                     }
                 }
                 What::Raised { alert, severity, .. } => {
-                    if let Some(call) = self.find(alert) {
-                        (call.severity, call.is_acknowledged, call.level) = (severity, false, 0);
+                    let Some(call) = self.find(alert) else { continue };
+                    // Confirmed, and no worse than what somebody took: it stays taken.
+                    if call.is_acknowledged && severity <= call.severity {
+                        continue;
                     }
+                    (call.severity, call.is_acknowledged, call.level) = (severity, false, 0);
                     due.retain(|(other, _)| *other != alert);
                     due.push((alert, tick));
                 }

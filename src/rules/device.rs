@@ -20,6 +20,8 @@ pub(super) struct DeviceState {
     /// Probes with faulty values since their last good one, and how many.
     faulty: Vec<(Probe, u32)>,
     pub fault: Option<Alert>,
+    /// The fault is that two senders use its address.
+    pub has_two_senders: bool,
     battery: Option<u8>,
     pub low_battery: Option<Alert>,
     /// Unix ms.
@@ -60,6 +62,7 @@ impl DeviceState {
             device: config.device,
             faulty: Vec::new(),
             fault: None,
+            has_two_senders: false,
             battery: None,
             low_battery: None,
             expires_ms: config.calibration_expires_ms,
@@ -171,6 +174,7 @@ impl Unit {
     pub fn take_two_senders(&mut self, device: DeviceNo, turn: &mut Turn) {
         let unit = self.config.unit;
         if let Some(state) = self.device(device).filter(|state| state.fault.is_none()) {
+            state.has_two_senders = true;
             state.open(unit, AlertType::SensorFault, Severity::Warning, Reason::TwoSenders, turn);
         }
     }
@@ -183,7 +187,7 @@ impl Unit {
             return;
         }
         state.faulty.retain(|(own, _)| *own != probe);
-        if state.faulty.is_empty() {
+        if state.faulty.is_empty() && !state.has_two_senders {
             state.resolve(unit, AlertType::SensorFault, None, turn);
         }
     }
@@ -191,7 +195,8 @@ impl Unit {
     /// `Event::TwoSenders` has no good value that ends it: a calm day does.
     pub fn end_two_senders(&mut self, device: DeviceNo, turn: &mut Turn) {
         let unit = self.config.unit;
-        if let Some(state) = self.device(device).filter(|state| state.faulty.is_empty()) {
+        if let Some(state) = self.device(device).filter(|state| state.has_two_senders) {
+            state.has_two_senders = false;
             state.resolve(unit, AlertType::SensorFault, None, turn);
         }
     }
@@ -221,7 +226,10 @@ impl Unit {
             state.resolve(unit, alert_type, by, turn);
             match alert_type {
                 // Fresh faults open it again.
-                AlertType::SensorFault => state.faulty.clear(),
+                AlertType::SensorFault => {
+                    state.faulty.clear();
+                    state.has_two_senders = false;
+                }
                 AlertType::CalibrationDue => state.is_calibration_closed = true,
                 _ => {}
             }

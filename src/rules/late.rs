@@ -53,9 +53,22 @@ impl Late {
         self.told.push((from_ms, to_ms));
     }
 
-    fn was_told(&self, run: &Run) -> bool {
-        self.told.iter().any(|&(from, to)| {
-            run.from_ms <= to.saturating_add(GAP_MS_MAX) && run.to_ms >= from.saturating_sub(GAP_MS_MAX)
+    /// True when the excursion was told; what has joined it since belongs to it.
+    fn was_told(&mut self, run: &Run) -> bool {
+        let told = self.told.iter_mut().find(|(from, to)| run.from_ms <= *to && run.to_ms >= *from);
+        if let Some((from, to)) = told {
+            (*from, *to) = (run.from_ms.min(*from), run.to_ms.max(*to));
+            return true;
+        }
+        false
+    }
+
+    /// A good reading of the probe lies between two instants.
+    fn was_good(&self, of: &LateReading, from_ms: i64, to_ms: i64) -> bool {
+        self.readings.iter().any(|r| {
+            (r.device, r.probe) == (of.device, of.probe)
+                && r.out.is_none()
+                && (from_ms..to_ms).contains(&r.measured_ms)
         })
     }
 
@@ -120,7 +133,8 @@ impl Unit {
         }
         let Some(run) = self.late.run_around(&reading) else { return };
         let is_confirmed = run.to_ms - run.from_ms >= limits.delay_ms;
-        if !is_confirmed || self.late.was_told(&run) || is_part_of(&run, alarm_since, turn) {
+        let is_told = self.late.was_told(&run) || is_part_of(&self.late, &run, alarm_since, turn);
+        if !is_confirmed || is_told {
             return;
         }
         self.late.note_told(run.from_ms, run.to_ms);
@@ -139,8 +153,10 @@ impl Unit {
     }
 }
 
-/// The excursion belongs to the alarm that is open now.
-fn is_part_of(run: &Run, alarm_since: Option<Tick>, turn: &Turn) -> bool {
+/// The excursion belongs to the alarm that is open now: nothing good lies between them.
+fn is_part_of(late: &Late, run: &Run, alarm_since: Option<Tick>, turn: &Turn) -> bool {
     let began_ms = alarm_since.zip(turn.site.offset_ms).map(|(tick, offset)| tick.plus(offset).0);
-    began_ms.is_some_and(|began_ms| run.to_ms >= began_ms.saturating_sub(GAP_MS_MAX))
+    began_ms.is_some_and(|began_ms| {
+        run.to_ms >= began_ms.saturating_sub(GAP_MS_MAX) && !late.was_good(&run.worst, run.to_ms, began_ms)
+    })
 }

@@ -125,6 +125,12 @@ impl State {
         self.calls.iter()
     }
 
+    /// Devices whose address two senders were found to use.
+    pub fn two_senders(&self) -> impl Iterator<Item = DeviceNo> {
+        let devices = self.units.iter().flat_map(|unit| &unit.devices);
+        devices.filter(|state| state.has_two_senders).map(|state| state.device)
+    }
+
     /// True when the rules should hear of a battery: it is a watched device's, and in another class than they know.
     pub fn is_battery_news(&self, unit: UnitNo, device: DeviceNo, class: BatteryClass) -> bool {
         let Some(unit) = self.find(unit).map(|index| &self.units[index]) else { return false };

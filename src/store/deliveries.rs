@@ -45,6 +45,8 @@ impl Status {
 
 /// What an `error` column holds at most; a server's answer may be a page.
 const ERROR_CHARS_MAX: usize = 500;
+/// As wide as central's column.
+const EXTERNAL_ID_CHARS_MAX: usize = 256;
 /// Done rows are kept this long, for people who ask who was called.
 const KEPT_MS: i64 = 90 * 86_400_000;
 
@@ -100,12 +102,15 @@ pub fn insert(conn: &Connection, item: &Item, stamp: Stamp, scheduled_ms: i64) -
     Ok(true)
 }
 
-/// Writes what became of a delivery; `at_ms`: the same instant in wall time. False: there is no such row.
-pub fn settle(conn: &Connection, outcome: &Outcome, at_ms: i64) -> Result<bool> {
+/// Writes what became of a delivery; `at_ms`: the same instant in wall time. Gives the columns of
+/// `notification_deliveries` that hold that instant now, where there is such a row.
+pub fn settle(conn: &Connection, outcome: &Outcome, at_ms: i64) -> Result<Vec<&'static str>> {
     let error: Option<String> =
         outcome.error.as_ref().map(|text| text.chars().take(ERROR_CHARS_MAX).collect());
     let is_done = outcome.status != Status::Pending;
-    let changed = conn
+    let external_id: Option<String> =
+        outcome.external_id.as_ref().map(|id| id.chars().take(EXTERNAL_ID_CHARS_MAX).collect());
+    conn
         .prepare_cached(
             "UPDATE hub_deliveries SET status = ?2, tries = max(tries, ?3), external_id = coalesce(?4, external_id),
                     error = ?5, done_segment = coalesce(?6, done_segment), done_mono_ms = coalesce(?7, done_mono_ms)
@@ -115,7 +120,7 @@ pub fn settle(conn: &Connection, outcome: &Outcome, at_ms: i64) -> Result<bool> 
             outcome.id.as_bytes(),
             outcome.status.as_str(),
             outcome.tries,
-            outcome.external_id,
+            external_id,
             error,
             is_done.then_some(outcome.stamp.segment),
             is_done.then_some(outcome.stamp.mono.0),
@@ -134,7 +139,7 @@ pub fn settle(conn: &Connection, outcome: &Outcome, at_ms: i64) -> Result<bool> 
             outcome.id.as_bytes(),
             outcome.status.as_str(),
             outcome.tries.to_string(),
-            outcome.external_id,
+            external_id,
             error,
             at_ms,
             outcome.tries,
@@ -142,7 +147,17 @@ pub fn settle(conn: &Connection, outcome: &Outcome, at_ms: i64) -> Result<bool> 
     if central > 0 {
         mark_dirty(conn, "notification_deliveries", outcome.id)?;
     }
-    Ok(changed > 0)
+    let mut columns = Vec::new();
+    if central > 0 {
+        columns.extend(match outcome.status {
+            Status::Pending => None,
+            Status::Sent => Some("sent_at"),
+            Status::Delivered => Some("delivered_at"),
+            Status::Failed => Some("failed_at"),
+        });
+        columns.extend((outcome.tries > 0 && outcome.status != Status::Delivered).then_some("last_retry_at"));
+    }
+    Ok(columns)
 }
 
 /// A row as it was read, its due instant still a stamp.

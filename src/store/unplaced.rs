@@ -33,6 +33,10 @@ const COLUMNS: &[(&str, &str)] = &[
     ("manual_temperature_logs", "created_at"),
     ("notification_deliveries", "scheduled_at"),
     ("notification_deliveries", "created_at"),
+    ("notification_deliveries", "sent_at"),
+    ("notification_deliveries", "delivered_at"),
+    ("notification_deliveries", "failed_at"),
+    ("notification_deliveries", "last_retry_at"),
     ("units", "last_reading_at"),
     ("units", "updated_at"),
 ];

@@ -1,0 +1,72 @@
+//! What a gateway hands over and what it is handed, whatever protocol it speaks.
+
+use super::ids::Eui;
+use super::rate::DataRate;
+use crate::domain::{MonoMs, UnixMs};
+
+/// One frame as one gateway heard it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GatewayFrame {
+    /// The PHY payload, header to MIC.
+    pub phy: Vec<u8>,
+    pub reception: Reception,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reception {
+    pub gateway: Eui,
+    /// When the hub had it. The windows are counted from here; a gateway's way to the hub makes them look later than they
+    /// are by a few milliseconds, the gateway itself counts by `context`.
+    pub at: MonoMs,
+    pub hz: u32,
+    pub rate: DataRate,
+    pub rssi_dbm: Option<i32>,
+    /// Tenths of a dB. FSK has none.
+    pub snr_tenths: Option<i16>,
+    /// What the gateway needs to answer in time; without it this gateway can only listen.
+    pub context: Option<Context>,
+    /// By GNSS, if the gateway has it.
+    pub gnss: Option<UnixMs>,
+}
+
+/// The gateway's own idea of when it heard the frame, handed back as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Context {
+    /// Semtech UDP: its microsecond counter, which wraps every 71.6 minutes.
+    Udp {
+        tmst: u32,
+    },
+    Station {
+        xtime: i64,
+        rctx: i64,
+    },
+}
+
+/// One chance to transmit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// 1 or 2.
+    pub number: u8,
+    /// From the end of the uplink, by the gateway's clock.
+    pub delay_ms: u32,
+    pub hz: u32,
+    /// The region's number for `rate`.
+    pub dr: u8,
+    pub rate: DataRate,
+    /// dBm EIRP; the gateway's antenna gain goes off this.
+    pub eirp_dbm: i8,
+}
+
+/// An answer to a device, on its way to a gateway. It is obtained from a [`Sealed`](super::server::Sealed) once what it
+/// relies on is in the store, and then asked for its windows through [`Lns::window`](super::server::Lns::window).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Downlink {
+    pub dev_eui: Eui,
+    pub gateway: Eui,
+    pub context: Context,
+    pub phy: Vec<u8>,
+    /// When the uplink it answers was heard.
+    pub heard_at: MonoMs,
+    /// The windows left, the next one first.
+    pub(super) windows: Vec<Window>,
+}

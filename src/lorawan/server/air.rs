@@ -1,0 +1,99 @@
+//! Collects what several gateways, or one gateway on several channels, heard of the same frame.
+
+use std::collections::VecDeque;
+
+use super::{Received, Unusable};
+use crate::domain::MonoMs;
+use crate::lorawan::gateway::{GatewayFrame, Reception};
+use crate::lorawan::phy::Uplink;
+
+/// How long other gateways have; it comes off the time for an answer.
+const COLLECT_MS: i64 = 200;
+/// How long the same bytes are taken for the same transmission. A device sends a frame again after its second window at the
+/// earliest, 2 s later.
+const SEEN_MS: i64 = 1_500;
+/// A join is never sent twice; by a slow way it must not look like a used DevNonce.
+const SEEN_JOIN_MS: i64 = 10_000;
+/// Frames collected at once: the eight channels of a gateway hold less than a tenth of it in 200 ms.
+const OPEN_MAX: usize = 256;
+/// Frames remembered after that, so that a flood forgets rather than grows.
+const SEEN_MAX: usize = 2_048;
+/// Gateways remembered of one frame.
+const HEARD_MAX: usize = 16;
+
+#[derive(Debug, Default)]
+pub(super) struct Air {
+    /// By first reception, which is also the order they close in.
+    open: VecDeque<Open>,
+    seen: VecDeque<(MonoMs, Vec<u8>)>,
+}
+
+#[derive(Debug)]
+struct Open {
+    phy: Vec<u8>,
+    uplink: Uplink,
+    closes_at: MonoMs,
+    heard: Vec<Reception>,
+}
+
+impl Air {
+    pub fn receive(&mut self, uplink: Uplink, frame: GatewayFrame) -> Received {
+        let GatewayFrame { phy, reception } = frame;
+        let at = reception.at;
+        if let Some(open) = self.open.iter_mut().find(|open| open.phy == phy) {
+            return open.add(reception);
+        }
+        while self.seen.front().is_some_and(|(until, _)| *until <= at) || self.seen.len() > SEEN_MAX {
+            self.seen.pop_front();
+        }
+        if self.seen.iter().any(|(until, seen)| at < *until && *seen == phy) {
+            return Received::Late;
+        }
+        if self.open.len() >= OPEN_MAX {
+            return Received::Refused(Unusable::Overload);
+        }
+        let seen_ms = if matches!(uplink, Uplink::Join(_)) { SEEN_JOIN_MS } else { SEEN_MS };
+        self.seen.push_back((MonoMs(at.0 + seen_ms), phy.clone()));
+        let closes_at = MonoMs(at.0 + COLLECT_MS);
+        self.open.push_back(Open { phy, uplink, closes_at, heard: vec![reception] });
+        Received::Collecting
+    }
+
+    pub fn deadline(&self) -> Option<MonoMs> {
+        self.open.iter().map(|open| open.closes_at).min()
+    }
+
+    pub fn collected(&mut self, now: MonoMs) -> Vec<(Uplink, Vec<Reception>)> {
+        let (closed, open) = self.open.drain(..).partition(|open| open.closes_at <= now);
+        self.open = open;
+        let closed: VecDeque<Open> = closed;
+        closed
+            .into_iter()
+            .map(|open| {
+                let mut heard = open.heard;
+                heard.sort_by_key(|reception| std::cmp::Reverse(strength(reception)));
+                (open.uplink, heard)
+            })
+            .collect()
+    }
+}
+
+impl Open {
+    fn add(&mut self, reception: Reception) -> Received {
+        if let Some(same) = self.heard.iter_mut().find(|heard| heard.gateway == reception.gateway) {
+            if strength(&reception) > strength(same) {
+                *same = reception;
+            }
+            return Received::Ghost;
+        }
+        if self.heard.len() < HEARD_MAX {
+            self.heard.push(reception);
+        }
+        Received::AlsoHeard
+    }
+}
+
+/// A frame far below the noise and one far above it are told apart by SNR, two good ones by RSSI.
+fn strength(reception: &Reception) -> (i16, i32) {
+    (reception.snr_tenths.unwrap_or(i16::MIN), reception.rssi_dbm.unwrap_or(i32::MIN))
+}

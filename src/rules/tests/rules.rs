@@ -254,7 +254,7 @@ fn the_form_of_a_checkpoint_is_frozen() {
     let hash = ring::digest::digest(&ring::digest::SHA256, &player.state.encode());
     assert_eq!(
         (super::STATE_VERSION, format!("{hash:?}")),
-        (2, "SHA256:d73234dc5f917cb1af3997a0d36d24a4445fd6e2f52e48453577b099d747b9ef".into())
+        (2, "SHA256:836708ac35b19803b906ff7883e83adbe0ab8684a2b34ae4298873faa1c0986f".into())
     );
 }
 

@@ -84,9 +84,12 @@ fn to_json(outcome: &Outcome, raised: &[ReplayedAlert]) -> Value {
     })
 }
 
+/// One alert: (as replayed, as raised then).
+type Pair<'a> = (Option<&'a ReplayedAlert>, Option<&'a ReplayedAlert>);
+
 /// Alerts that both have are one line.
 fn print(outcome: &Outcome, raised: &[ReplayedAlert], zone: &str, is_tried: bool) -> Result<()> {
-    let mut lines: BTreeMap<(i64, Uuid), (Option<&ReplayedAlert>, Option<&ReplayedAlert>)> = BTreeMap::new();
+    let mut lines: BTreeMap<(i64, Uuid), Pair<'_>> = BTreeMap::new();
     for alert in &outcome.alerts {
         lines.entry((alert.opened_ms, alert.id)).or_default().0 = Some(alert);
     }
@@ -116,7 +119,7 @@ fn print(outcome: &Outcome, raised: &[ReplayedAlert], zone: &str, is_tried: bool
     Ok(())
 }
 
-fn row((replayed, raised): (Option<&ReplayedAlert>, Option<&ReplayedAlert>), zone: &str) -> Vec<String> {
+fn row((replayed, raised): Pair<'_>, zone: &str) -> Vec<String> {
     let time = |ms: Option<i64>| ms.map_or_else(|| "-".into(), |ms| local(ms, zone));
     let severity =
         |alert: Option<&ReplayedAlert>| alert.map_or_else(|| "-".into(), |a| a.severity.to_string());

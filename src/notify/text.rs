@@ -1,5 +1,7 @@
 //! Words: what a message says, from the alerts as they stand when it is sent. Pure.
 
+use std::fmt::Write as _;
+
 use jiff::tz::TimeZone;
 
 use super::message::{AlertNote, Kind};
@@ -105,20 +107,20 @@ fn line(told: &Told, clock: &Clock) -> String {
     }
     let mut text = format!("{} {message}", tag(*severity));
     if let Some(limits) = &told.limits {
-        text.push_str(&format!(" (limits {limits})"));
+        let _ = write!(text, " (limits {limits})");
     }
-    text.push_str(&format!(", since {since}"));
+    let _ = write!(text, ", since {since}");
     if let Some(now) = &told.now {
-        text.push_str(&format!(", {now}"));
+        let _ = write!(text, ", {now}");
     }
     text.push('.');
     if *status == AlertStatus::Acknowledged {
         let person = told.person.as_deref().unwrap_or("somebody");
-        text.push_str(&format!(" Taken by {person}, not over yet."));
+        let _ = write!(text, " Taken by {person}, not over yet.");
     } else if told.is_reminder {
         text.push_str(" Not over yet.");
     } else if told.level > 1 {
-        text.push_str(&format!(" Nobody has taken it: level {}.", told.level));
+        let _ = write!(text, " Nobody has taken it: level {}.", told.level);
     }
     text
 }
@@ -131,7 +133,7 @@ fn outage_line(outage: &Outage) -> String {
     let since = outage.since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
     let mut named = outage.units.iter().take(UNITS_NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
     if outage.units.len() > UNITS_NAMED_MAX {
-        named.push_str(&format!(" and {} more", outage.units.len() - UNITS_NAMED_MAX));
+        let _ = write!(named, " and {} more", outage.units.len() - UNITS_NAMED_MAX);
     }
     format!("{} {} is down{since}: not monitored: {named}.", tag(outage.severity), outage.source)
 }

@@ -47,7 +47,7 @@ fn a_call_says_what_where_since_when_and_how_it_stands() {
         ..told("Freezer", "Freezer is too warm at -9.2 °C", Severity::Critical)
     };
     check(
-        &[freezer.clone()],
+        std::slice::from_ref(&freezer),
         &[],
         &[],
         "CRITICAL: Freezer is too warm at -9.2 °C",

@@ -307,10 +307,9 @@ impl Core {
                 self.counters.add("notify.sent", "", 1);
                 self.note_outcomes(ids, status, receipt.external_id.clone(), None, 0);
                 let is_about = |report: &Report| Some(&report.external_id) == receipt.external_id.as_ref();
-                if let Some(at) = self.early_reports.iter().position(is_about) {
-                    if let Some(report) = self.early_reports.remove(at) {
-                        self.report_delivery(report);
-                    }
+                let early = self.early_reports.iter().position(is_about);
+                if let Some(report) = early.and_then(|at| self.early_reports.remove(at)) {
+                    self.report_delivery(report);
                 }
             }
             Err(failure) => {

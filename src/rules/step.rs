@@ -328,8 +328,8 @@ impl State {
         if out.len() == from {
             return;
         }
-        for index in from..out.len() {
-            let Decision { unit, what: What::Resolved { alert, at: end, .. }, .. } = out[index] else {
+        for decision in &out[from..] {
+            let Decision { unit, what: What::Resolved { alert, at: end, .. }, .. } = *decision else {
                 continue;
             };
             let (Some(since), Some(offset)) = (self.calls.was_alarm(alert), self.site.offset_ms) else {

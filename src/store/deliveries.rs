@@ -207,7 +207,10 @@ pub fn by_external(conn: &Connection, channel: Channel, external_id: &str) -> Re
 }
 
 /// Counts by status, and the newest failure: (channel, recipient, error).
-pub fn figures(conn: &Connection) -> Result<(Vec<(String, i64)>, Option<(String, String, String)>)> {
+pub type Figures = (Vec<(String, i64)>, Option<(String, String, String)>);
+
+/// How deliveries stand.
+pub fn figures(conn: &Connection) -> Result<Figures> {
     let mut statement =
         conn.prepare_cached("SELECT status, count(*) FROM hub_deliveries GROUP BY status ORDER BY status")?;
     let counts = statement

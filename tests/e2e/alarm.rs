@@ -139,7 +139,7 @@ fn a_modem_that_drops_the_line_and_a_hub_that_dies_lose_no_call() {
     kitchen.read(9.0);
     let count = "SELECT count(*) AS waiting FROM hub_deliveries WHERE channel = 'sms' AND status = 'pending'";
     wait_for("the call to be stored", || {
-        kitchen.hub.command(&["sql", count, "--json"]).contains("1").then_some(())
+        kitchen.hub.command(&["sql", count, "--json"]).contains('1').then_some(())
     });
     kitchen.hub.kill();
     kitchen.modem.plug();

@@ -32,7 +32,7 @@ pub fn message(decision: &Decision, registry: &Registry) -> String {
             let device = device.map(|device| device.name.as_deref().unwrap_or(&device.address));
             opened(name, *alert_type, device.unwrap_or("its sensor"), *reason)
         }
-        What::Late { trigger, violated, .. } => {
+        What::Late { trigger, violated, .. } | What::LateGrew { trigger, violated, .. } => {
             format!(
                 "{name} was {}, up to {}, as its sensor tells only now",
                 out_of_limits(Some(*violated)),
@@ -201,6 +201,23 @@ pub fn write(
             }
             None => return Ok(()),
         },
+        What::LateGrew { alert, alert_type, trigger, violated, from_ms, to_ms } => {
+            let now_ms = writer.times.of(stamp).ms;
+            if alerts::grow_late(tx, *alert, message, *trigger, (*from_ms, *to_ms), now_ms)? {
+                mark_dirty(tx, "alerts", *alert)?;
+            }
+            let payload = Payload::of([
+                ("alert", alert.to_string().into()),
+                ("alert_type", alert_type.as_str().into()),
+                ("trigger_hundredths", trigger.hundredths.into()),
+                ("scale", trigger.scale.as_str().into()),
+                ("violated", violated_text(*violated).into()),
+                ("from_ms", (*from_ms).into()),
+                ("to_ms", (*to_ms).into()),
+                ("late", true.into()),
+            ]);
+            (ALERT_LATE, Some(*alert), payload)
+        }
         What::Held { alert, cause, until } => {
             let payload = Payload::of([
                 ("alert", alert.map(|id| id.to_string()).into()),
@@ -286,7 +303,7 @@ pub fn is_urgent(what: &What) -> bool {
         | What::Called { .. }
         | What::Late { .. } => true,
         What::Status { to, .. } => matches!(to, UnitStatus::AlarmActive | UnitStatus::MonitoringInterrupted),
-        What::Held { .. } | What::HoldEnded { .. } => false,
+        What::LateGrew { .. } | What::Held { .. } | What::HoldEnded { .. } => false,
     }
 }
 

@@ -110,6 +110,11 @@ impl Registry {
         self.unit_of.get(&(device, probe)).copied()
     }
 
+    /// Every probe that measures a unit.
+    pub fn probes(&self) -> impl Iterator<Item = (DeviceNo, Probe)> {
+        self.unit_of.keys().copied()
+    }
+
     /// The unit a whole-device quantity (a door) belongs to: that of any assigned probe.
     pub fn any_unit_of(&self, device: DeviceNo) -> Option<UnitNo> {
         self.assignments.iter().find(|a| a.device == device).map(|a| a.unit)

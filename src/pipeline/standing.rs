@@ -105,6 +105,12 @@ impl Standings {
                 self.insert(decision, alert_type, severity, message, When::Ms(from_ms));
                 self.end(decision.id, When::Ms(to_ms), None);
             }
+            What::LateGrew { alert, from_ms, to_ms, .. } => {
+                if let Some(standing) = self.0.get_mut(&alert) {
+                    message.clone_into(&mut standing.message);
+                    (standing.triggered, standing.resolved) = (When::Ms(from_ms), Some(When::Ms(to_ms)));
+                }
+            }
             What::Raised { alert, severity, .. } => {
                 if let Some(standing) = self.0.get_mut(&alert) {
                     let is_taken =

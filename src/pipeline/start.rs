@@ -17,7 +17,7 @@ use crate::store::audit;
 use crate::store::boots::{self, Segment};
 use crate::store::epochs;
 use crate::store::registry::{self as rows, Place};
-use crate::store::{OpenOptions, Store, frames, link};
+use crate::store::{OpenOptions, Store, frames, latest, link};
 
 use super::duplicates::Duplicates;
 use super::group::{EventDraft, Group, Write};
@@ -178,7 +178,6 @@ impl Core {
         Ok(())
     }
 
-    /// The first row of an epoch's audit chain names the epoch before it.
     /// What the hub tells central of itself, where it changed (a new program, another network card).
     fn tell_facts(&mut self) -> Result<()> {
         if self.settings.mode != Mode::Service {
@@ -193,6 +192,7 @@ impl Core {
         Ok(())
     }
 
+    /// The first row of an epoch's audit chain names the epoch before it.
     pub(super) fn note_epoch(&mut self) {
         let stamp = self.stamp_now();
         let former = self.epoch.former_epoch.zip(self.epoch.former_head.as_deref());
@@ -222,6 +222,17 @@ impl Core {
                 let mono = MonoMs(last.tick.0 - self.tick_base);
                 let (wall, _) = self.wall_of(Stamp { segment: self.segment, mono });
                 self.live.note_unit(unit.unit, last.temperature, None, wall.0);
+            }
+        }
+        // What is newest must survive: a reading that was overtaken before the restart is late after it too. A time ahead of
+        // now comes from a clock that was wrong, and would make everything late.
+        if let Some(now) = self.wall_now(self.now) {
+            for (device, probe, recorded) in
+                latest::of_probes(self.store.connection(), self.registry.probes().collect())?
+            {
+                if recorded <= now {
+                    self.live.note_reading(device, probe, recorded);
+                }
             }
         }
         let stamp = Stamp { segment: self.segment, mono: self.now };

@@ -156,6 +156,13 @@ impl Gathered {
                         trigger: Some(trigger),
                     });
                 }
+                What::LateGrew { alert, trigger, from_ms, to_ms, .. } => {
+                    let told = self.outcome.alerts.iter_mut().rev().find(|told| told.id == alert);
+                    if let Some(told) = told {
+                        (told.opened_ms, told.resolved_ms) = (from_ms, Some(to_ms));
+                        told.trigger = Some(trigger);
+                    }
+                }
                 What::Raised { alert, severity, .. } => {
                     if let Some(index) = self.open.get(&alert) {
                         self.outcome.alerts[*index].severity = severity;

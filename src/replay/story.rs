@@ -105,7 +105,8 @@ impl Stories {
             What::Held { alert: None, .. }
             | What::Status { .. }
             | What::Called { .. }
-            | What::Late { .. } => {}
+            | What::Late { .. }
+            | What::LateGrew { .. } => {}
         }
     }
 

@@ -53,6 +53,15 @@ pub enum What {
         from_ms: i64,
         to_ms: i64,
     },
+    /// More readings belong to the late alarm `alert`: its whole span and its worst temperature now. Nobody is told anew.
+    LateGrew {
+        alert: Uuid,
+        alert_type: AlertType,
+        trigger: Temperature,
+        violated: Violated,
+        from_ms: i64,
+        to_ms: i64,
+    },
     /// From now on the plain limit would call, and `cause` keeps it from calling; until `until` unless a reading says
     /// otherwise before. `alert`: the open, unconfirmed one; None in an open door's grace, before there is one.
     Held { alert: Option<Uuid>, cause: HoldCause, until: Tick },
@@ -96,6 +105,17 @@ impl Cause {
 pub enum Violated {
     Min,
     Max,
+}
+
+impl Violated {
+    /// The one further out; both in one scale.
+    pub fn worse(self, a: Temperature, b: Temperature) -> Temperature {
+        let is_b = match self {
+            Violated::Min => b.hundredths < a.hundredths,
+            Violated::Max => b.hundredths > a.hundredths,
+        };
+        if is_b { b } else { a }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

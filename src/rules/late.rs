@@ -5,6 +5,7 @@
 //! their own times, and an excursion is judged again whenever another one joins it.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::limits::Place;
 use super::step::Turn;
@@ -23,8 +24,32 @@ const SPANS_KEPT: usize = 8;
 pub(super) struct Late {
     /// By probe and own time.
     readings: Vec<LateReading>,
-    /// Alarms that were told, live ones and late ones, Unix ms; the newest last.
-    told: Vec<(i64, i64)>,
+    /// Alarms that were told, live ones and late ones; the newest last.
+    told: Vec<Span>,
+}
+
+/// An alarm that was told, Unix ms.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Span {
+    from_ms: i64,
+    to_ms: i64,
+    /// None: a live one, whose alert is its own story.
+    late: Option<LateAlarm>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct LateAlarm {
+    alert: Uuid,
+    worst: Temperature,
+    violated: Violated,
+}
+
+/// What an excursion is to the alarms that were told.
+enum Told {
+    No,
+    Yes,
+    /// It was told, and is longer or worse than that.
+    Grew(Span, LateAlarm),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,20 +72,29 @@ struct Run {
 impl Late {
     /// An alarm that people were told of when it happened.
     pub fn note_told(&mut self, from_ms: i64, to_ms: i64) {
+        self.remember(Span { from_ms, to_ms, late: None });
+    }
+
+    fn remember(&mut self, span: Span) {
         if self.told.len() == SPANS_KEPT {
             self.told.remove(0);
         }
-        self.told.push((from_ms, to_ms));
+        self.told.push(span);
     }
 
-    /// True when the excursion was told; what has joined it since belongs to it.
-    fn was_told(&mut self, run: &Run) -> bool {
-        let told = self.told.iter_mut().find(|(from, to)| run.from_ms <= *to && run.to_ms >= *from);
-        if let Some((from, to)) = told {
-            (*from, *to) = (run.from_ms.min(*from), run.to_ms.max(*to));
-            return true;
+    /// What has joined an excursion since it was told belongs to it.
+    fn was_told(&mut self, run: &Run) -> Told {
+        let told = self.told.iter_mut().find(|span| run.from_ms <= span.to_ms && run.to_ms >= span.from_ms);
+        let Some(span) = told else { return Told::No };
+        let before = *span;
+        (span.from_ms, span.to_ms) = (run.from_ms.min(span.from_ms), run.to_ms.max(span.to_ms));
+        let Some(late) = &mut span.late else { return Told::Yes };
+        if run.worst.out == Some(late.violated) {
+            let worst = late.worst.to(run.worst.temperature.scale);
+            late.worst = late.violated.worse(worst, run.worst.temperature);
         }
-        false
+        let late = *late;
+        if *span == before { Told::Yes } else { Told::Grew(*span, late) }
     }
 
     /// A good reading of the probe lies between two instants.
@@ -133,11 +167,19 @@ impl Unit {
         }
         let Some(run) = self.late.run_around(&reading) else { return };
         let is_confirmed = run.to_ms - run.from_ms >= limits.delay_ms;
-        let is_told = self.late.was_told(&run) || is_part_of(&self.late, &run, alarm_since, turn);
-        if !is_confirmed || is_told {
+        match self.late.was_told(&run) {
+            Told::No => {}
+            Told::Yes => return,
+            Told::Grew(Span { from_ms, to_ms, .. }, LateAlarm { alert, worst, violated }) => {
+                let alert_type = AlertType::AlarmActive;
+                let grew = What::LateGrew { alert, alert_type, trigger: worst, violated, from_ms, to_ms };
+                turn.decide(self.config.unit, grew);
+                return;
+            }
+        }
+        if !is_confirmed || is_part_of(&self.late, &run, alarm_since, turn) {
             return;
         }
-        self.late.note_told(run.from_ms, run.to_ms);
         let violated = run.worst.out.unwrap_or(Violated::Max);
         let severity = if self.may_be_critical(violated) { Severity::Critical } else { Severity::Warning };
         let what = What::Late {
@@ -149,7 +191,9 @@ impl Unit {
             from_ms: run.from_ms,
             to_ms: run.to_ms,
         };
-        turn.decide(self.config.unit, what);
+        let alert = turn.decide(self.config.unit, what);
+        let late = Some(LateAlarm { alert, worst: run.worst.temperature, violated });
+        self.late.remember(Span { from_ms: run.from_ms, to_ms: run.to_ms, late });
     }
 }
 

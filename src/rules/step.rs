@@ -244,6 +244,7 @@ impl What {
                 AlertType::CalibrationDue => "resolved calibration_due",
             },
             What::Late { .. } => "late alarm_active",
+            What::LateGrew { .. } => "late alarm_active grew",
             // `Calls` makes the ids of its own, which count.
             What::Called { .. } => "called",
             What::Status { machine: Machine::Temperature, to, .. } => match to {

@@ -42,6 +42,11 @@ pub struct AlertView {
     pub resolved_ms: Option<i64>,
 }
 
+/// Central keeps tenths.
+fn tenths(temperature: Temperature) -> i64 {
+    divide_rounding(i64::from(temperature.hundredths), 10)
+}
+
 /// True when the row was not there before.
 pub fn open(tx: &Transaction<'_>, alert: &NewAlert) -> Result<bool> {
     let added = tx.execute(
@@ -57,8 +62,7 @@ pub fn open(tx: &Transaction<'_>, alert: &NewAlert) -> Result<bool> {
             alert.alert_type.as_str(),
             alert.severity.as_str(),
             alert.message,
-            // Central keeps tenths.
-            alert.trigger.map(|trigger| divide_rounding(i64::from(trigger.hundredths), 10)),
+            alert.trigger.map(tenths),
             alert.violated,
             alert.triggered_ms
         ],
@@ -137,7 +141,7 @@ pub fn insert_late(tx: &Transaction<'_>, alert: &NewAlert, resolved_ms: i64, now
             alert.alert_type.as_str(),
             alert.severity.as_str(),
             alert.message,
-            alert.trigger.map(|trigger| divide_rounding(i64::from(trigger.hundredths), 10)),
+            alert.trigger.map(tenths),
             alert.violated,
             alert.triggered_ms,
             resolved_ms,
@@ -145,6 +149,27 @@ pub fn insert_late(tx: &Transaction<'_>, alert: &NewAlert, resolved_ms: i64, now
         ],
     )?;
     Ok(added > 0)
+}
+
+/// A late alarm was longer (`span`: from, to; Unix ms) or worse than it was told. True when the row knew less.
+pub fn grow_late(
+    tx: &Transaction<'_>,
+    id: Uuid,
+    message: &str,
+    trigger: Temperature,
+    span: (i64, i64),
+    now_ms: i64,
+) -> Result<bool> {
+    let changed = tx
+        .prepare_cached(
+            "UPDATE alerts SET message = ?2, trigger_temperature = ?3, triggered_at = min(triggered_at, ?4),
+                    resolved_at = max(resolved_at, ?5), updated_at = ?6
+             WHERE id = ?1 AND (triggered_at > ?4 OR resolved_at < ?5
+                    OR CASE threshold_violated WHEN 'min' THEN trigger_temperature > ?3
+                       ELSE trigger_temperature < ?3 END)",
+        )?
+        .execute(params![id.as_bytes(), message, tenths(trigger), span.0, span.1, now_ms])?;
+    Ok(changed > 0)
 }
 
 /// Closes the alert; `resolved_ms` never lies before it was triggered.

@@ -8,7 +8,7 @@ use super::boots::{self, Segment};
 use super::error::Result;
 use super::history::{self, HOUR_MS, HistoryRow, HourKey};
 use super::log::{self, LogRow};
-use crate::domain::{MonoMs, Seq, Temperature, UnitNo, UnixMs};
+use crate::domain::{DeviceNo, MonoMs, Probe, Seq, Temperature, UnitNo, UnixMs};
 
 /// Rows of the log looked at for the latest reading: 10 h of 64 sensors a minute, what the log holds when all is well.
 const LOOKED_AT_MAX: usize = 38_400;
@@ -59,6 +59,28 @@ pub fn of_units(connection: &Connection) -> Result<Vec<Shown>> {
         }
     }
     Ok(found.into_values().collect())
+}
+
+/// Time of the newest judged reading of each wanted probe, as far as the log still holds it and its boot is placed.
+pub fn of_probes(
+    connection: &Connection,
+    mut wanted: BTreeSet<(DeviceNo, Probe)>,
+) -> Result<Vec<(DeviceNo, Probe, UnixMs)>> {
+    let segments = boots::all(connection)?;
+    let sql = "SELECT epoch_no, seq, unit_no, device_no, tag, temperature, humidity, battery, rssi, segment, mono_ms,
+        own_ms FROM hub_log ORDER BY seq DESC LIMIT ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([LOOKED_AT_MAX as i64])?;
+    let mut found = Vec::new();
+    while !wanted.is_empty() {
+        let Some(row) = rows.next()? else { break };
+        let shown = show(log::read(row)?, &segments);
+        let LogRow { device, probe, is_late, .. } = shown.log;
+        if !is_late && wanted.remove(&(device, probe)) && shown.is_placed {
+            found.push((device, probe, shown.recorded));
+        }
+    }
+    Ok(found)
 }
 
 /// Readings of a unit with `from <= recorded < to`, in order of time.

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Hub, MINUTE, SECOND, climate};
+use super::{Hub, MINUTE, NOW, SECOND, UnixMs, climate};
 use crate::config::{NotifySection, SignalRole, SignalSection};
 use crate::domain::{Severity, Source};
 use crate::frame::SourceEvent;
@@ -296,4 +296,40 @@ fn done_deliveries_are_kept_for_three_months() {
     let connection = hub.core().store.connection();
     assert_eq!(crate::store::deliveries::prune(connection, super::NOW + 91 * day).unwrap(), 1);
     assert_eq!(hub.row("SELECT count(*) FROM hub_deliveries WHERE status = 'pending'"), "2");
+}
+
+#[test]
+fn a_late_alarm_is_told_once_and_its_row_grows() {
+    let mut hub = Hub::with_fridge();
+    hub.hear(climate(1, 1, 400));
+    let mut counter = 1;
+    let mut late = |hub: &mut Hub, before_min: i64, value: i16| {
+        counter += 1;
+        let mut frame = climate(1, counter, value);
+        frame.network_time = Some(UnixMs(NOW - before_min * MINUTE));
+        hub.hear(frame);
+        hub.commit();
+    };
+    let alerts = format!(
+        "SELECT status, message, trigger_temperature, ({NOW} - triggered_at) / {MINUTE}, ({NOW} - resolved_at) / {MINUTE}
+         FROM alerts"
+    );
+    late(&mut hub, 120, 900);
+    late(&mut hub, 105, 1_000);
+    let told = "resolved|Fridge was too warm, up to 10.0 °C, as its sensor tells only now|100|120|105";
+    assert_eq!(hub.rows(&alerts), [told]);
+    late(&mut hub, 90, 1_250);
+    late(&mut hub, 75, 900);
+    late(&mut hub, 60, 400);
+    let grown = "resolved|Fridge was too warm, up to 12.5 °C, as its sensor tells only now|125|120|75";
+    assert_eq!(hub.rows(&alerts), [grown]);
+    let events = "SELECT count(*) FROM event_logs WHERE event_type = 'alert_late'";
+    assert_eq!(hub.row(events), "3", "told, and grown twice");
+    // What a replay after a power cut decides again changes nothing.
+    hub.cut_power();
+    hub.start();
+    assert_eq!((hub.rows(&alerts), hub.row(events)), (vec![grown.to_owned()], "3".to_owned()));
+    late(&mut hub, 70, 800);
+    assert_eq!(hub.rows(&alerts), [grown.replace("|75", "|70")]);
+    hub.check_audit();
 }

@@ -270,8 +270,11 @@ fn an_alarm_that_is_known_too_late_is_told_once() {
          301 late 9.5 of 109
          301 late 4.0 of 90
          301 late 8.5 of 110 => late critical max 9.50 100 to 110
-         302 late 8.5 of 120
-         303 late 8.5 of 120",
+         302 late 8.5 of 120 => late grew 9.50 100 to 120
+         303 late 8.5 of 120
+         304 late 10.5 of 99 => late grew 10.50 99 to 120
+         305 late 4.0 of 125
+         306 late 8.5 of 105",
     );
     // Out of order, and with what lies between them still to come.
     check(

@@ -14,6 +14,7 @@ mod temperature;
 use std::fmt::Write as _;
 
 use super::*;
+use crate::domain::{AlertType, Scale, Severity, UnitStatus, UnitType};
 
 const EPOCH: Epoch = Epoch([7; 16]);
 const UNIT: UnitNo = UnitNo(1);
@@ -223,6 +224,10 @@ fn tell(decision: &Decision, now: i64) -> String {
         }
         What::Called { alert_type, severity, level, cause, .. } => {
             write!(text, "call {} {severity} {level} {}", name(*alert_type), cause.as_str()).unwrap();
+        }
+        What::LateGrew { trigger, from_ms, to_ms, .. } => {
+            let worst = f64::from(trigger.hundredths) / 100.0;
+            write!(text, "late grew {worst:.2} {} to {}", show_ms(*from_ms), show_ms(*to_ms)).unwrap();
         }
         What::Late { severity, trigger, violated, from_ms, to_ms, .. } => {
             let side = if *violated == Violated::Max { "max" } else { "min" };

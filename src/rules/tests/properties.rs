@@ -193,6 +193,7 @@ proptest! {
         let mut of_alert = BTreeMap::new();
         let mut status = BTreeMap::new();
         let mut held = BTreeMap::new();
+        let mut late = BTreeMap::new();
         let mut ids = HashSet::new();
         let mut tick = Tick(0);
         for decision in &decisions {
@@ -235,7 +236,17 @@ proptest! {
                 What::HoldEnded { alert, since, .. } => {
                     prop_assert_eq!(held.remove(&(decision.unit, alert.is_some())), Some(since));
                 }
-                What::Late { from_ms, to_ms, .. } => prop_assert!(from_ms <= to_ms),
+                What::Late { from_ms, to_ms, trigger, violated, .. } => {
+                    prop_assert!(from_ms <= to_ms);
+                    late.insert(decision.id, (from_ms, to_ms, trigger, violated));
+                }
+                What::LateGrew { alert, from_ms, to_ms, trigger, violated, .. } => {
+                    let now = (from_ms, to_ms, trigger, violated);
+                    let (from, to, worst, side) = late.insert(alert, now).expect("grows what was told");
+                    prop_assert!(side == violated && from_ms <= from && to_ms >= to, "shrank: {decision:?}");
+                    prop_assert_eq!(violated.worse(worst, trigger).to(trigger.scale), trigger);
+                    prop_assert!((from, to, worst) != (from_ms, to_ms, trigger), "no news: {decision:?}");
+                }
             }
         }
         let left: BTreeMap<_, _> =

@@ -243,3 +243,34 @@ fn a_restart_remembers_what_went_out() {
     assert_eq!(plan.next(Channel::Sms, None, moment(5)), Next::Wait(Tick(15 * MINUTE)));
     assert!(matches!(plan.next(Channel::Sms, None, moment(15)), Next::Send(_)));
 }
+
+#[test]
+fn a_critical_notice_does_not_wait_for_a_cool_down() {
+    let notice = |id| Item { kind: Kind::Notice, alert: None, ..critical(id) };
+    check(
+        LIMITS,
+        vec![
+            Add(0, notice(1)),
+            Sends(0, &[1]),
+            // The battery of the hub is nearly empty, 5 minutes after the mains were lost.
+            Add(5, notice(2)),
+            Sends(5, &[2]),
+        ],
+    );
+}
+
+#[test]
+fn a_call_of_an_outage_that_is_no_first_one_is_made() {
+    let of = |id, cause| Item {
+        outage: Some(outage("lns", Severity::Critical)),
+        ..item(id, Severity::Critical, cause)
+    };
+    let mut plan = Plan::new(LIMITS);
+    plan.add(of(1, Cause::First), true);
+    let Next::Send(items) = plan.next(Channel::Sms, None, moment(0)) else { panic!() };
+    assert!(!plan.is_told(&items));
+    plan.sent(&[Uuid::from_u128(1)], Tick(0));
+    plan.add(of(2, Cause::Repeated), true);
+    let Next::Send(items) = plan.next(Channel::Sms, None, moment(60)) else { panic!() };
+    assert!(!plan.is_told(&items), "an hour later nobody has taken it");
+}

@@ -13,7 +13,7 @@ use crate::power::Notice;
 
 impl Hub {
     /// A fridge, a modem, a mail server, a buzzer; Ana is called first, Ben at level 2.
-    fn with_people() -> Self {
+    pub(super) fn with_people() -> Self {
         let mut hub = Self::with_fridge();
         let signal = SignalSection {
             name: "buzzer".into(),
@@ -45,7 +45,7 @@ impl Hub {
     }
 
     /// Warm for as long as it takes to be an alarm.
-    fn alarm(&mut self, counter: u32) {
+    pub(super) fn alarm(&mut self, counter: u32) {
         for minute in 0..=10 {
             self.hear(climate(1, counter + minute, 900));
             self.pass(MINUTE);
@@ -53,7 +53,7 @@ impl Hub {
     }
 
     /// Everything that a channel would send now, and marks it as sent.
-    fn send_all(&mut self, channel: Channel) -> Vec<Message> {
+    pub(super) fn send_all(&mut self, channel: Channel) -> Vec<Message> {
         let mut out = Vec::new();
         while let Dispatch::Send { ids, message } = self.core().next_dispatch(channel, None) {
             let receipt = Receipt { external_id: Some(out.len().to_string()), ..Receipt::default() };
@@ -64,7 +64,7 @@ impl Hub {
         out
     }
 
-    fn deliveries(&self) -> Vec<String> {
+    pub(super) fn deliveries(&self) -> Vec<String> {
         self.rows(
             "SELECT kind, channel, recipient, severity, level, cause, status FROM hub_deliveries
                    ORDER BY due_segment, due_mono_ms, channel, recipient",

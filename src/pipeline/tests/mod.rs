@@ -2,6 +2,7 @@
 
 mod audit;
 mod calls;
+mod calls_in_trouble;
 mod central;
 mod clock;
 mod faults;

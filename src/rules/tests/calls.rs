@@ -316,3 +316,28 @@ fn an_alarm_that_is_known_too_late_is_told_once() {
     // A reading without a time of its own says nothing of the past.
     check(site, "300 4.0\n 301 late 9.0");
 }
+
+#[test]
+fn a_second_excursion_known_too_late_is_told_too() {
+    check(
+        "fridge 0.0..5.0 every=36000",
+        "0 placed 1970-01-01T00:00:00Z
+         600 4.0
+         601 late 8.0 of 100
+         601 late 8.0 of 110 => late critical max 8.00 100 to 110
+         601 late 4.0 of 130
+         601 late 4.0 of 150
+         601 late 12.0 of 165
+         601 late 12.0 of 200 => late critical max 12.00 165 to 200",
+    );
+}
+
+#[test]
+fn a_faulty_value_does_not_end_two_senders() {
+    check(
+        "fridge 0.0..5.0 every=36000",
+        "0 senders two => open sensor_fault warning
+         1 fault
+         2 4.0",
+    );
+}

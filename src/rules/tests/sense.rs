@@ -8,7 +8,7 @@ const LEARNED: i64 = 5 * MINUTES_A_DAY;
 
 /// A freezer at -21 with a limit of -15, a compressor cycle, and a defrost every six hours that warms to -3 in 40 min
 /// and is back in 20.
-fn healthy(minute: i64) -> f64 {
+pub(super) fn healthy(minute: i64) -> f64 {
     let cycle = [-1.0, -0.5, 0.0, 0.5, 1.0, 0.5, 0.0, -0.5][(minute / 4 % 8) as usize];
     match minute % 360 {
         phase @ 0..40 => -21.0 + 18.0 * phase as f64 / 40.0,

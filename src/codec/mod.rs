@@ -1,6 +1,7 @@
 //! Payload codecs: bytes of a device to measurements, by model. Pure; one file per vendor; tables where a table says it.
 
 mod adeunis;
+mod advertisement;
 mod browan;
 mod cayenne;
 mod decentlab;

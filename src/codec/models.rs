@@ -2,12 +2,16 @@
 
 use super::{CodecError, Measurement};
 use super::{
-    adeunis, browan, cayenne, decentlab, dragino, elsys, enless, laird, mclimate, milesight, netvox, tektelic,
+    adeunis, advertisement, browan, cayenne, decentlab, dragino, elsys, enless, laird, mclimate, milesight,
+    netvox, tektelic,
 };
 use crate::domain::{Probe, UnixMs};
 
 /// LoRaWAN's usual application port.
 const DEFAULT_PORT: u8 = 1;
+
+/// Advertisements come every few seconds; a gateway hands on one in a minute or in five.
+const ADVERTISEMENT_S: u32 = 300;
 
 /// A device type this hub can decode.
 #[derive(Debug)]
@@ -29,6 +33,7 @@ pub struct Model {
 enum Codec {
     AdeunisComfort,
     AdeunisTemp4,
+    Advertisement(advertisement::Format),
     Browan(browan::Kind),
     Cayenne,
     Decentlab(&'static [decentlab::Block]),
@@ -63,6 +68,7 @@ impl Model {
         match self.codec {
             Codec::AdeunisComfort => adeunis::comfort(bytes),
             Codec::AdeunisTemp4 => adeunis::temp_4(bytes),
+            Codec::Advertisement(format) => advertisement::decode(format, bytes),
             Codec::Browan(kind) => browan::decode(kind, bytes),
             Codec::Cayenne => cayenne::decode(bytes),
             Codec::Decentlab(blocks) => decentlab::decode(blocks, bytes),
@@ -145,11 +151,12 @@ const TEKTELIC: &[u8] = &[
 ];
 
 use Codec::{
-    AdeunisComfort, AdeunisTemp4, Browan, Cayenne, Decentlab, Dragino, Elsys, Enless, Laird, MclimateFlood,
-    MclimateHt, Milesight, Netvox, Tektelic,
+    AdeunisComfort, AdeunisTemp4, Advertisement, Browan, Cayenne, Decentlab, Dragino, Elsys, Enless, Laird,
+    MclimateFlood, MclimateHt, Milesight, Netvox, Tektelic,
 };
 
-/// By name, one a line. `elsys/elsys` is any Elsys sensor, since they all speak the same types.
+/// By name, one a line. `elsys/elsys` is any Elsys sensor and `bthome/bthome` any of BTHome 2, since they all speak the same
+/// types.
 #[rustfmt::skip]
 const MODELS: &[Model] = &[
     model("adeunis/comfort", ADEUNIS, 3_600, INTERNAL, CLIMATE_ONLY, AdeunisComfort),
@@ -160,6 +167,7 @@ const MODELS: &[Model] = &[
     model("browan/tabs-tbhh100", &[browan::TBHH100_PORT], 3_600, INTERNAL, CLIMATE, Browan(browan::Kind::Tbhh100)),
     model("browan/tabs-tbhv110", &[browan::TBHV110_PORT], 3_600, INTERNAL, CLIMATE, Browan(browan::Kind::Tbhv110)),
     model("browan/tabs-tbwl100", &[browan::TBWL100_PORT], 3_600, INTERNAL, CLIMATE_AND_LEAK, Browan(browan::Kind::Tbwl100)),
+    model("bthome/bthome", ANY, ADVERTISEMENT_S, INTERNAL, CLIMATE_AND_DOOR_AND_LEAK, Advertisement(advertisement::Format::Bthome)),
     model("decentlab/dl-dlr2-008", DECENTLAB, 600, EXTERNAL, TEMPERATURE, Decentlab(decentlab::DLR2_008)),
     model("decentlab/dl-dlr2-009", DECENTLAB, 600, EXTERNAL, TEMPERATURE, Decentlab(decentlab::DLR2_009)),
     model("decentlab/dl-ds18", DECENTLAB, 600, EXTERNAL, TEMPERATURE, Decentlab(decentlab::DS18)),
@@ -198,6 +206,9 @@ const MODELS: &[Model] = &[
     model("enless/600-032", ENLESS, 3_600, EXTERNAL, TEMPERATURE, Enless(&enless::TX_600_032)),
     model("enless/600-232", ENLESS, 3_600, PROBE_1, TEMPERATURE, Enless(&enless::TX_600_232)),
     model("generic/cayenne-lpp", ANY, 3_600, PROBE_1, CLIMATE_ONLY, Cayenne),
+    model("govee/h5074", ANY, ADVERTISEMENT_S, INTERNAL, CLIMATE, Advertisement(advertisement::Format::GoveeH5074)),
+    model("govee/h5075", ANY, ADVERTISEMENT_S, INTERNAL, CLIMATE, Advertisement(advertisement::Format::Govee3Bytes)),
+    model("govee/h5179", ANY, ADVERTISEMENT_S, INTERNAL, CLIMATE, Advertisement(advertisement::Format::GoveeH5179)),
     model("laird/rs1xx-ext-multi-sensor", LAIRD, 3_600, INTERNAL, CLIMATE_AND_DOOR, Laird(laird::Kind::Climate)),
     model("laird/rs1xx-ext-temp-1w-sensor", LAIRD, 3_600, EXTERNAL, CLIMATE, Laird(laird::Kind::OneWire)),
     model("laird/rs1xx-ext-temp-rtd-sensor", LAIRD, 3_600, EXTERNAL, TEMPERATURE, Laird(laird::Kind::Rtd)),
@@ -244,8 +255,10 @@ const MODELS: &[Model] = &[
     model("netvox/r718wa2", NETVOX, 3_600, INTERNAL, LEAK, Netvox(&netvox::R718WA2)),
     model("netvox/r718wb", NETVOX, 3_600, INTERNAL, LEAK, Netvox(&netvox::R718WB)),
     model("netvox/r718wb2", NETVOX, 3_600, INTERNAL, LEAK, Netvox(&netvox::R718WB2)),
+    model("ruuvi/ruuvitag", ANY, ADVERTISEMENT_S, INTERNAL, CLIMATE, Advertisement(advertisement::Format::Ruuvi)),
     model("tektelic/breeze", TEKTELIC, 3_600, INTERNAL, CLIMATE, Tektelic(tektelic::Kind::Breeze)),
     model("tektelic/comfort", TEKTELIC, 3_600, INTERNAL, CLIMATE_AND_DOOR, Tektelic(tektelic::Kind::SmartRoom)),
     model("tektelic/smart-room-sensor", TEKTELIC, 3_600, INTERNAL, CLIMATE_AND_DOOR_AND_LEAK, Tektelic(tektelic::Kind::SmartRoom)),
     model("tektelic/tundra", TEKTELIC, 3_600, INTERNAL, CLIMATE_AND_DOOR, Tektelic(tektelic::Kind::Tundra)),
+    model("xiaomi/atc", ANY, ADVERTISEMENT_S, INTERNAL, CLIMATE, Advertisement(advertisement::Format::Xiaomi)),
 ];

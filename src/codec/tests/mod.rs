@@ -1,5 +1,6 @@
 //! Frames out of the makers' documents, and what must never happen with any other.
 
+mod advertisement;
 mod browan_laird;
 mod decentlab;
 mod dragino;
@@ -81,7 +82,7 @@ fn unknown_model_says_where_to_look() {
 fn models_are_sorted_and_found() {
     let names: Vec<&str> = models().iter().map(|model| model.name).collect();
     assert!(names.is_sorted_by(|a, b| a < b));
-    assert_eq!(names.len(), 96);
+    assert_eq!(names.len(), 102);
     for model in models() {
         assert!(std::ptr::eq(find(&model.name.to_ascii_uppercase()).unwrap(), model));
         assert!(model.check_in_s >= 60 && !model.quantities.is_empty(), "{}", model.name);
@@ -114,6 +115,7 @@ const FROST: &[(&[&str], &str)] = &[
     (&["browan/tabs-tbhh100"], "08 0B 0E 2F FFFFFFFF"),
     (&["browan/tabs-tbhv110"], "61 0B 35 1E BF03 0100 5100 0E"),
     (&["browan/tabs-tbwl100"], "11 0B 36 28 0E"),
+    (&["bthome/bthome"], "40 02F8F8"),
     (&["decentlab/dl-dlr2-008"], "02 07DF 0003 0000 008B 0C60"),
     (&["decentlab/dl-dlr2-009"], "02 4C62 0003 0000 00A9 0AE1"),
     (&["decentlab/dl-ds18"], "02 0001 0003 7EE0 0BB8"),
@@ -148,6 +150,9 @@ const FROST: &[(&[&str], &str)] = &[
     (&["enless/600-032"], "0000DC 0F 0A 01 FF4C 0000 0002 0000"),
     (&["enless/600-232"], "0000BD 0C 0A 01 FF4C FF4C 0001 000F"),
     (&["generic/cayenne-lpp"], "01 67 FF4C"),
+    (&["govee/h5074"], "00 F8F8 9113 64 02"),
+    (&["govee/h5075"], "00 82C0B0 5F 00"),
+    (&["govee/h5179"], "EC000101 F8F8 A406 64"),
     (
         &["laird/rs1xx-ext-multi-sensor", "laird/rs1xx-ext-temp-1w-sensor", "laird/rs1xx-temp-rh-sensor"],
         "01 00 0032 E7EE 05 0000 0000",
@@ -188,7 +193,9 @@ const FROST: &[(&[&str], &str)] = &[
     (&["netvox/r718cn2"], "01 18 01 24 FF4C FF4C 000000"),
     (&["netvox/r718ct"], "01 92 01 24 FF4C FF4C 000000"),
     (&["netvox/r718ct2"], "01 17 01 24 FF4C FF4C 000000"),
+    (&["ruuvi/ruuvitag"], "05 F1F0 5394C37C0004FFFC040CAC364200CDCBB8334C884F"),
     (&["tektelic/breeze", "tektelic/comfort", "tektelic/smart-room-sensor", "tektelic/tundra"], "03 67 FF4C"),
+    (&["xiaomi/atc"], "A4C138112233 FF4C 3C 55 0B8F 2B"),
 ];
 
 #[test]

@@ -15,6 +15,7 @@ mod models;
 mod netvox;
 mod tektelic;
 mod value;
+mod wired;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use models::{Model, find, models};
 pub use value::{celsius, humidity};
+pub use wired::{Measures, Span, probe};
 
 use crate::domain::{CentiCelsius, Probe, UnixMs};
 

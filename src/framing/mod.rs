@@ -5,7 +5,9 @@
 
 mod decoder;
 pub mod json;
+pub mod modbus;
 mod moteino;
+pub mod onewire;
 mod rak;
 mod reyax;
 mod rflink;

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use crate::domain::Source;
 use crate::frame::{Frame, MqttPacket, Payload, Sender};
 use crate::rules::Tick;
 use frostguard_sync::ids::sha256;
@@ -307,7 +308,8 @@ impl Keys {
         // A counter of a globally unique device finds it over any port already.
         let heard = (counted.is_none() || !sender.is_eui).then(|| {
             let counter = identity.counter.map_or([0; 4], u32::to_be_bytes);
-            let key = hash(b"heard", &[&device(sender, false), &counter, &[f_port], bytes]);
+            // A wire ends at one port: the same number on two buses is two sensors.
+            let key = hash(b"heard", &[&device(sender, is_wired(sender.source)), &counter, &[f_port], bytes]);
             (key, hash(b"port", &[sender.port.as_bytes()]) as u64)
         });
         let stored = counted
@@ -317,6 +319,10 @@ impl Keys {
             .expect("without a counter the bytes name the frame");
         Self { counted, deduplication_id, publish, heard, stored }
     }
+}
+
+fn is_wired(source: Source) -> bool {
+    matches!(source, Source::Modbus | Source::OneWire | Source::Current)
 }
 
 /// Names the sender: an EUI alone; otherwise what hears it, `with_port` or over any.

@@ -358,7 +358,7 @@ fn any_reading() -> impl Strategy<Value = Reading> {
     let maybe = || proptest::option::of(prop_oneof![any::<i32>(), -100i32..100]);
     let run = (0u32..3, prop_oneof![Just(0), Just(u32::MAX), 0u32..3], 0u8..2, any::<bool>());
     let seq = prop_oneof![any::<u64>(), Just(u64::MAX), Just(0)];
-    (run, value(), maybe(), maybe(), maybe(), time(), time(), 0usize..7, seq).prop_map(
+    (run, value(), maybe(), maybe(), maybe(), time(), time(), 0..Source::ALL.len(), seq).prop_map(
         |(
             (unit, device, probe, is_f),
             temperature,

@@ -57,7 +57,11 @@ fn parse(text: &str) -> (Tick, Frame) {
         }
     }
     let sender = Sender {
-        source: if ack.is_some() { Source::Mqtt } else { Source::Serial },
+        source: match words[1] {
+            _ if ack.is_some() => Source::Mqtt,
+            port if port.starts_with("bus") => Source::Modbus,
+            _ => Source::Serial,
+        },
         port: words[1].into(),
         address: words[2].into(),
         is_eui: words[2].len() == 16,
@@ -95,6 +99,17 @@ fn the_same_counter_and_bytes_within_a_day() {
         "0 usb 50 aa n=5
          10 usb2 50 aa n=5
          20 usb 50 aa n=5 => counter",
+    );
+}
+
+#[test]
+fn a_number_on_two_wires_is_two_sensors() {
+    check(
+        "0 usb 1 aa
+         0.1 usb2 1 aa => heard_twice
+         1 bus 1 aa
+         1.1 bus2 1 aa
+         1.2 bus 1 aa",
     );
 }
 

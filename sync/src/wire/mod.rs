@@ -164,10 +164,11 @@ pub enum Source {
     OneWire = 4,
     Ble = 5,
     Import = 6,
+    Current = 7,
 }
 
 impl Source {
-    pub const ALL: [Source; 7] = [
+    pub const ALL: [Source; 8] = [
         Source::Serial,
         Source::Mqtt,
         Source::Lorawan,
@@ -175,6 +176,7 @@ impl Source {
         Source::OneWire,
         Source::Ble,
         Source::Import,
+        Source::Current,
     ];
 
     pub fn number(self) -> u8 {
@@ -194,6 +196,7 @@ impl Source {
             Source::OneWire => "onewire",
             Source::Ble => "ble",
             Source::Import => "import",
+            Source::Current => "current",
         }
     }
 }

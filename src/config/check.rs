@@ -49,13 +49,15 @@ pub fn check(config: &Config) -> Findings {
     config.mqtt.iter().for_each(|broker| mqtt(broker, &mut found));
     uplink(config, &mut found);
     rules(config, &mut found);
+    super::check_wired::check(config, &mut found);
     super::check_notify::check(config, &mut found);
     power(config, &mut found);
     found.require(EnvFilter::try_new(&config.log.level).is_ok(), || {
         format!("[log] level = {:?} must be error, warn, info, debug or a filter of them", config.log.level)
     });
-    found.prefer(!config.serial.is_empty() || !config.mqtt.is_empty(), || {
-        "there is neither a [[serial]] nor an [[mqtt]] section: the hub hears no sensor".into()
+    found.prefer(source_names(config).next().is_some(), || {
+        "there is no section of a source ([[serial]], [[mqtt]], [[modbus]], [onewire], [[current]]): the hub hears no sensor"
+            .into()
     });
     found
 }
@@ -115,21 +117,29 @@ fn store(config: &Config, found: &mut Findings) {
 }
 
 fn names(config: &Config, found: &mut Findings) {
-    let sources =
-        config.serial.iter().map(|port| &port.name).chain(config.mqtt.iter().map(|broker| &broker.name));
     let mut seen = BTreeSet::new();
-    for name in sources {
+    for name in source_names(config) {
         is_name(name, found);
         found.require(seen.insert(name), || {
             format!("two sources have the name {name:?}: sensors could not be told apart")
         });
     }
+    let serial = config.serial.iter().map(|port| &port.path);
     let mut paths = BTreeSet::new();
-    for port in &config.serial {
-        found.require(paths.insert(&port.path), || {
-            format!("two [[serial]] sections open {}", port.path.display())
+    for path in serial.chain(config.modbus.iter().map(|bus| &bus.path)) {
+        found.require(paths.insert(path), || {
+            format!("two [[serial]] or [[modbus]] sections open {}", path.display())
         });
     }
+}
+
+fn source_names(config: &Config) -> impl Iterator<Item = &String> {
+    let serial = config.serial.iter().map(|port| &port.name);
+    let mqtt = config.mqtt.iter().map(|broker| &broker.name);
+    let modbus = config.modbus.iter().map(|bus| &bus.name);
+    let onewire = config.onewire.iter().map(|section| &section.name);
+    let current = config.current.iter().map(|section| &section.name);
+    serial.chain(mqtt).chain(modbus).chain(onewire).chain(current)
 }
 
 pub fn is_name(name: &str, found: &mut Findings) {

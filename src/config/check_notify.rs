@@ -95,8 +95,10 @@ fn modem(config: &Config, modem: &ModemSection, found: &mut Findings) {
     found
         .require(path.is_absolute(), || format!("[notify.modem] path = {} must be absolute", path.display()));
     found.require_within("[notify.modem] baud", modem.baud.into(), 300..=4_000_000);
-    found.require(config.serial.iter().all(|port| port.path != *path), || {
-        format!("[notify.modem] and a [[serial]] section open {}", path.display())
+    let mut ports =
+        config.serial.iter().map(|port| &port.path).chain(config.modbus.iter().map(|bus| &bus.path));
+    found.require(ports.all(|port| port != path), || {
+        format!("[notify.modem] and a [[serial]] or [[modbus]] section open {}", path.display())
     });
     secret("[notify.modem] pin_file", modem.pin_file.as_deref(), found);
 }

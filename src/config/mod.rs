@@ -2,11 +2,13 @@
 
 mod check;
 mod check_notify;
+mod check_wired;
 mod notify;
 mod power;
 mod secret;
 mod sections;
 mod unknown;
+mod wired;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,7 @@ pub use sections::{
     BrokerUrl, ClockSection, ControlSection, HubSection, LogFormat, LogSection, MqttKind, MqttSection,
     SerialSection, StoreSection, UplinkSection,
 };
+pub use wired::{CurrentSection, ModbusDevice, ModbusSection, OneWireSection, Parity};
 
 use crate::rules::Constants;
 
@@ -42,6 +45,9 @@ pub struct Config {
     pub clock: ClockSection,
     pub serial: Vec<SerialSection>,
     pub mqtt: Vec<MqttSection>,
+    pub modbus: Vec<ModbusSection>,
+    pub onewire: Option<OneWireSection>,
+    pub current: Vec<CurrentSection>,
     pub uplink: UplinkSection,
     pub control: ControlSection,
     pub rules: Constants,

@@ -1,5 +1,8 @@
+mod wired;
+
 use super::*;
 use crate::domain::Scale;
+use wired::check_shown_wires;
 
 /// The example with every setting switched on (`#key` without a space is a setting, `# text` is prose).
 fn example_switched_on() -> String {
@@ -17,6 +20,7 @@ fn the_example_shows_every_key_with_its_default() {
     let (serial, mqtt) = (shown.serial.remove(0), shown.mqtt.remove(0));
     assert_eq!((serial.baud, mqtt.keep_alive_s), (Some(serial.preset.default_baud()), keep_alive_default()));
     assert_eq!(mqtt.topics, Some(mqtt.kind.topics().iter().map(|topic| (*topic).to_owned()).collect()));
+    check_shown_wires(&mut shown);
     check_shown_channels(&mut shown.notify);
     // Keys whose default is their absence.
     shown.hub.time_zone = None;
@@ -32,6 +36,11 @@ fn the_example_shows_every_key_with_its_default() {
         "clock",
         "serial",
         "mqtt",
+        "modbus",
+        "modbus.device",
+        "modbus.device.register",
+        "onewire",
+        "current",
         "uplink",
         "power",
         "control",
@@ -45,8 +54,9 @@ fn the_example_shows_every_key_with_its_default() {
         "notify.mqtt",
         "log",
     ] {
-        let is_list =
-            matches!(section, "serial" | "mqtt" | "notify.signal" | "notify.webhook" | "notify.mqtt");
+        let is_one = ["hub", "store", "clock", "onewire", "uplink", "power", "control", "rules", "log"];
+        let is_one_channel = ["notify", "notify.button", "notify.modem", "notify.smtp"];
+        let is_list = !is_one.contains(&section) && !is_one_channel.contains(&section);
         let header = if is_list { format!("[[{section}]]") } else { format!("[{section}]") };
         let error = toml::from_str::<Config>(&format!("{header}\nno_such_key_here = 1")).unwrap_err();
         let text = example_switched_on();
@@ -156,7 +166,7 @@ fn values_that_cannot_work_are_found() {
     check_findings("", &[], &["hears no sensor"]);
     check_findings(port, &[], &[]);
     check_findings(broker, &[], &[]);
-    check_findings(&format!("{port}{port}"), &["two sources", "two [[serial]]"], &[]);
+    check_findings(&format!("{port}{port}"), &["two sources", "two [[serial]] or"], &[]);
     check_findings(&format!("{port}baud = 5"), &["a: baud = 5 is outside 300 to 4000000"], &[]);
     check_findings(&format!("{port}model = 'lht65n'"), &["VENDOR/MODEL"], &[]);
     check_findings(&port.replace("'a'", "'a b'"), &["letters, digits"], &[]);
@@ -274,7 +284,7 @@ fn channels_that_cannot_work_are_found() {
     check_notify("[notify.modem]\npath = 'm'\nbaud = 1", &["must be absolute", "baud"], &[]);
     check_notify(
         "[notify.modem]\npath = '/dev/a'\npin_file = '/no'",
-        &["a [[serial]] section"],
+        &["a [[serial]] or [[modbus]] section"],
         &["pin_file"],
     );
 }

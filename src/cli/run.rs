@@ -1,6 +1,7 @@
 //! `run`: the hub as a service.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,6 +12,9 @@ use crate::config::{Config, LogFormat};
 use crate::control::socket;
 use crate::counters::Counters;
 use crate::hub::{self, Parts};
+
+/// After everything is committed and told.
+const STRAGGLERS_MAX: Duration = Duration::from_secs(1);
 
 pub fn run(path: Option<&Path>) -> Result<()> {
     let config = Config::load(path)?;
@@ -25,7 +29,7 @@ pub fn run(path: Option<&Path>) -> Result<()> {
         .enable_all()
         .build()
         .context("start the runtime")?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let (stop, shutdown) = watch::channel(false);
         // systemd stops by SIGTERM, a terminal by SIGINT.
         let mut terminated = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
@@ -49,7 +53,10 @@ pub fn run(path: Option<&Path>) -> Result<()> {
         // The hub holds a receiver, so the send cannot fail while it runs.
         let _ = stop.send(true);
         hub.await
-    })
+    });
+    // A thread that waits for broken hardware in the kernel cannot be ended, and must not hold the stop up.
+    runtime.shutdown_timeout(STRAGGLERS_MAX);
+    ended
 }
 
 fn start_logging(config: &Config) {

@@ -24,7 +24,10 @@ use crate::frame::SourceEvent;
 use crate::pipeline::driver::{CoreHandle, JOBS_QUEUED_MAX, drive};
 use crate::pipeline::settings::{Mode, Settings};
 use crate::pipeline::{Core, Random};
+use crate::source::current::Current;
+use crate::source::modbus::Modbus;
 use crate::source::mqtt::Mqtt;
+use crate::source::onewire::OneWire;
 use crate::source::serial::Serial;
 use crate::source::{self, Acks, EVENTS_QUEUED_MAX, Source, SourceContext};
 use crate::uplink::{self, Shown, Signals};
@@ -218,6 +221,18 @@ fn spawn_sources(
     for broker in &config.mqtt {
         let (source, context) = (Mqtt::new(broker.clone(), certificates.clone()), contexts.next());
         tasks.spawn(async move { source.run(context).await.map(|()| "mqtt") });
+    }
+    for bus in &config.modbus {
+        let (source, context) = (Modbus::new(bus.clone()), contexts.next());
+        tasks.spawn(async move { source.run(context).await.map(|()| "modbus") });
+    }
+    if let Some(section) = &config.onewire {
+        let (source, context) = (OneWire::new(section.clone()), contexts.next());
+        tasks.spawn(async move { source.run(context).await.map(|()| "onewire") });
+    }
+    for section in &config.current {
+        let (source, context) = (Current::new(section.clone()), contexts.next());
+        tasks.spawn(async move { source.run(context).await.map(|()| "current") });
     }
 }
 

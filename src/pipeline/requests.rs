@@ -215,7 +215,7 @@ impl Core {
                 );
             };
             let Some(source) = Source::ALL.into_iter().find(|known| known.as_str() == source) else {
-                bail!("source {source:?} is not known; use serial or mqtt");
+                bail!("source {source:?} is not known; use serial, mqtt, modbus, onewire or current");
             };
             let eui = local_eui(self.epoch.epoch, source, port, &add.address);
             (Some(source), port.clone(), add.address.clone(), eui)

@@ -1,10 +1,14 @@
 //! Sources of frames: each a task that retries by itself (a flapping broker, an unplugged adapter) and ends only when
 //! the hub stops or by a bug.
 
+pub mod current;
+pub mod modbus;
 pub mod mqtt;
+pub mod onewire;
 pub mod presence;
 pub mod serial;
 pub mod shapes;
+mod sysfs;
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -43,7 +43,8 @@ impl Serial {
     }
 }
 
-fn remedy(error: &tokio_serial::Error) -> &'static str {
+/// What to do about a port that does not open, where that is known; ends the sentence.
+pub fn remedy(error: &tokio_serial::Error) -> &'static str {
     match error.kind() {
         tokio_serial::ErrorKind::Io(io::ErrorKind::PermissionDenied) => {
             " (add the hub's user to group dialout)"

@@ -4,6 +4,8 @@
 mod support;
 
 mod heard;
+mod modbus;
 mod mqtt;
 mod mqtt_tls;
 mod serial;
+mod sysfs;

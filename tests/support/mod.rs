@@ -25,7 +25,7 @@ pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, connect};
 pub use process::{Running, Scratch, Signal};
 pub use programs::{demo_program, hub_program, receiver_program};
-pub use pty::Pty;
+pub use pty::{Pty, open_pair};
 pub use receiver::Receiver;
 
 use std::collections::BTreeSet;

@@ -10,3 +10,4 @@ mod people;
 mod simulate;
 mod starters;
 mod whole_way;
+mod wired;

@@ -37,6 +37,11 @@ const COLUMNS: &[(&str, &str)] = &[
     ("notification_deliveries", "delivered_at"),
     ("notification_deliveries", "failed_at"),
     ("notification_deliveries", "last_retry_at"),
+    ("pairing_sessions", "started_at"),
+    ("pairing_sessions", "completed_at"),
+    ("pairing_sessions", "expires_at"),
+    ("pairing_sessions", "created_at"),
+    ("pairing_sessions", "updated_at"),
     ("units", "last_reading_at"),
     ("units", "updated_at"),
 ];

@@ -1,9 +1,11 @@
 //! Migrations run on a checked copy: nothing is lost, and what fails changes nothing.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use frostguard_hub::store::migrate::Migrations;
 use refinery::Migration;
+use rusqlite::types::Value;
 
 use super::*;
 
@@ -43,7 +45,11 @@ fn with(dir: &TempDir, sql: &str) -> OpenOptions {
 
 /// Units with alerts that hang on them by a cascade, and readings.
 fn seeded(dir: &TempDir) {
-    let (mut store, _) = open(dir, 1);
+    seeded_at(&options(dir));
+}
+
+fn seeded_at(options: &OpenOptions) {
+    let (mut store, _) = Store::open(options, &mut random(1)).unwrap();
     site(&mut store, 3);
     store
         .write(|tx| {
@@ -184,4 +190,90 @@ fn a_backup_of_an_older_version_is_migrated_when_it_is_restored() {
     assert!(matches!(report.recovery, Recovery::Restored { .. }), "{report:?}");
     assert_eq!(count(&store, "SELECT rebuilt FROM sensor_readings"), 1);
     assert_eq!(counts(&store), "[3,3,3,0,0,3]");
+}
+
+/// The schema before LoRaWAN.
+fn at_v4(dir: &TempDir) -> OpenOptions {
+    let mut migrations = Migrations::embedded();
+    migrations.list.retain(|migration| migration.version() <= 4);
+    OpenOptions { migrations, ..options(dir) }
+}
+
+/// Every row of every table, as text.
+fn contents(store: &Store) -> BTreeMap<String, Vec<String>> {
+    let connection = store.connection();
+    let mut names = connection
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'refinery%'")
+        .unwrap();
+    let names: Vec<String> = names.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let rows = |name: &String| {
+        let mut statement = connection.prepare(&format!("SELECT * FROM \"{name}\"")).unwrap();
+        let columns = statement.column_count();
+        let mut rows: Vec<String> = statement
+            .query_map([], |row| {
+                let values = (0..columns).map(|column| row.get::<_, Value>(column));
+                Ok(format!("{:?}", values.collect::<rusqlite::Result<Vec<Value>>>()?))
+            })
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        rows.sort();
+        rows
+    };
+    names.iter().map(|name| (name.clone(), rows(name))).collect()
+}
+
+#[test]
+fn a_database_from_before_lorawan_keeps_every_row() {
+    let dir = TempDir::new().unwrap();
+    seeded_at(&at_v4(&dir));
+    // What V3 and V4 brought, and what the network server will write to.
+    let (mut store, _) = Store::open(&at_v4(&dir), &mut random(1)).unwrap();
+    store
+        .write(|tx| {
+            tx.execute_batch(
+                "INSERT INTO devices (id, unit_id, device_eui, name, created_at, updated_at)
+                 SELECT randomblob(16), id, 'A84041000000000' || substr(name, -1), name, 5, 6 FROM units;
+                 INSERT INTO hub_devices (no, device_id, model, source, port, address, is_authenticated)
+                 SELECT row_number() OVER (), id, 'dragino/lht65n', 'mqtt', 'chirpstack', device_eui, 1 FROM devices;
+                 INSERT INTO lora_sensors (id, device_id, app_eui, dev_eui, created_at, updated_at)
+                 SELECT randomblob(16), id, '0000000000000000', device_eui, 7, 8 FROM devices;
+                 INSERT INTO pairing_sessions (id, device_id, status, pairing_code, started_at, expires_at, created_at,
+                     updated_at)
+                 SELECT randomblob(16), id, 'completed', 'K7WMQ4', 1, 2, 3, 4 FROM devices;
+                 INSERT INTO hub_deliveries (id, alert_id, kind, channel, recipient, severity, level, cause, status,
+                     due_segment, due_mono_ms)
+                 SELECT randomblob(16), id, 'call', 'sms', '+4915112345678', severity, 1, 'first', 'pending', 1, 9
+                 FROM alerts;
+                 INSERT INTO hub_outages (no, reason, lost_segment, lost_mono_ms, epoch_no, first_seq, report)
+                 VALUES (1, 'mains', 1, 10, 1, 11, '{}');",
+            )?;
+            Ok(())
+        })
+        .unwrap();
+    store.close().unwrap();
+    let (store, _) = Store::open(&at_v4(&dir), &mut random(1)).unwrap();
+    let before = contents(&store);
+    for table in
+        ["hub_log", "hub_history", "lora_sensors", "pairing_sessions", "hub_deliveries", "hub_outages"]
+    {
+        assert!(!before[table].is_empty(), "{table}");
+    }
+    store.close().unwrap();
+
+    let (store, report) = open(&dir, 2);
+    assert_eq!(report.migrated[0], "V5__lorawan");
+    assert_eq!(report.recovery, Recovery::Found);
+    let mut after = contents(&store);
+    for (table, rows) in before {
+        assert_eq!(after.remove(&table), Some(rows), "{table}");
+    }
+    for table in ["hub_lora_devices", "hub_gateways", "hub_lora_keys"] {
+        assert_eq!(after.remove(table), Some(Vec::new()), "{table}");
+    }
+    assert!(
+        fs::read_dir(dir.path())
+            .unwrap()
+            .any(|entry| { entry.unwrap().file_name().to_string_lossy().starts_with("hub.db.before-V") })
+    );
 }

@@ -1,0 +1,210 @@
+//! `pairing_sessions`, and the `lora_sensors` row that a completed one leaves.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::error::{Result, StoreError};
+use super::lorawan::key_text;
+use super::registry::uuid_at;
+use super::rows::mark_dirty;
+use crate::domain::{DeviceNo, UnixMs};
+use crate::lorawan::ids::{Eui, Key};
+use crate::lorawan::session::MacVersion;
+
+const TABLE: &str = "pairing_sessions";
+/// `lora_sensors.network_server_id` of what joins at the hub itself.
+pub const NETWORK_SERVER: &str = "frostguard-hub";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Pending,
+    Completed,
+    Failed,
+    Expired,
+}
+
+impl Status {
+    const ALL: [Status; 4] = [Status::Pending, Status::Completed, Status::Failed, Status::Expired];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Pending => "pending",
+            Status::Completed => "completed",
+            Status::Failed => "failed",
+            Status::Expired => "expired",
+        }
+    }
+}
+
+/// A row of `pairing_sessions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairingRow {
+    pub id: Uuid,
+    /// Of `devices`, from the completion on.
+    pub device: Option<Uuid>,
+    pub status: Status,
+    pub code: String,
+    pub started: UnixMs,
+    pub completed: Option<UnixMs>,
+    pub expires: UnixMs,
+    pub about: About,
+}
+
+/// `pairing_sessions.metadata`. No key: it goes up and is shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct About {
+    pub dev_eui: Option<Eui>,
+    pub join_eui: Option<Eui>,
+    pub version: Option<MacVersion>,
+    pub model: Option<String>,
+    pub name: Option<String>,
+    /// The hub's own number of the unit, which a mapping at enrolment does not change.
+    pub unit_no: Option<u32>,
+    pub unit: Option<String>,
+    /// Why it failed.
+    pub reason: Option<String>,
+}
+
+/// The sessions that wait for their device, the oldest first.
+pub fn pending(connection: &Connection) -> Result<Vec<PairingRow>> {
+    select(connection, "status = 'pending' ORDER BY started_at, id LIMIT ?1", i64::MAX)
+}
+
+/// The latest sessions of any status, the newest first.
+pub fn latest(connection: &Connection, rows_max: u32) -> Result<Vec<PairingRow>> {
+    select(connection, "1 ORDER BY started_at DESC, id DESC LIMIT ?1", rows_max.into())
+}
+
+fn select(connection: &Connection, filter: &str, rows_max: i64) -> Result<Vec<PairingRow>> {
+    let sql = format!(
+        "SELECT id, device_id, status, pairing_code, started_at, completed_at, expires_at, metadata
+         FROM pairing_sessions WHERE {filter}"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut out = Vec::new();
+    let mut rows = statement.query([rows_max])?;
+    while let Some(row) = rows.next()? {
+        out.push(read(row)?);
+    }
+    Ok(out)
+}
+
+fn read(row: &Row<'_>) -> Result<PairingRow> {
+    let status: String = row.get(2)?;
+    let about: Option<String> = row.get(7)?;
+    let device: Option<Vec<u8>> = row.get(1)?;
+    Ok(PairingRow {
+        id: uuid_at(row, 0)?,
+        device: device.and_then(|bytes| Uuid::from_slice(&bytes).ok()),
+        status: Status::ALL.into_iter().find(|known| known.as_str() == status).unwrap_or(Status::Expired),
+        code: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
+        started: UnixMs(row.get(4)?),
+        completed: row.get::<_, Option<i64>>(5)?.map(UnixMs),
+        expires: UnixMs(row.get(6)?),
+        // Only the hub writes it; a hand that did costs what it says, not the session.
+        about: about.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+    })
+}
+
+/// Adds a session or brings it up to date, to go up.
+pub fn put(connection: &Connection, row: &PairingRow, now: UnixMs) -> Result<()> {
+    let about = serde_json::to_string(&row.about)
+        .map_err(|error| StoreError::Value { table: TABLE, detail: error.to_string() })?;
+    connection
+        .prepare_cached(
+            "INSERT INTO pairing_sessions
+                (id, device_id, status, pairing_code, started_at, completed_at, expires_at, metadata, created_at,
+                 updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)
+             ON CONFLICT (id) DO UPDATE SET device_id = ?2, status = ?3, completed_at = ?6, metadata = ?8,
+                updated_at = ?9",
+        )?
+        .execute(params![
+            row.id.as_bytes(),
+            row.device.map(Uuid::into_bytes),
+            row.status.as_str(),
+            row.code,
+            row.started.0,
+            row.completed.map(|at| at.0),
+            row.expires.0,
+            about,
+            now.0
+        ])?;
+    mark_dirty(connection, TABLE, row.id)
+}
+
+/// A device that joined at the hub: a row of `lora_sensors`.
+pub struct SensorRow<'a> {
+    pub id: Uuid,
+    pub device: Uuid,
+    pub dev_eui: Eui,
+    pub join_eui: Eui,
+    pub app_key: &'a Key,
+}
+
+pub fn insert_sensor(connection: &Connection, row: &SensorRow<'_>, now: UnixMs) -> Result<()> {
+    connection.execute(
+        "INSERT INTO lora_sensors
+            (id, device_id, app_eui, dev_eui, app_key, join_eui, network_server_id, activation_type, last_join_at,
+             created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?3, ?6, 'OTAA', ?7, ?7, ?7)",
+        params![
+            row.id.as_bytes(),
+            row.device.as_bytes(),
+            row.join_eui.to_string(),
+            row.dev_eui.to_string(),
+            key_text(row.app_key)?,
+            NETWORK_SERVER,
+            now.0
+        ],
+    )?;
+    mark_dirty(connection, "lora_sensors", row.id)
+}
+
+/// Notes that a device joined again. Returns the row's id; None: it has none.
+pub fn joined(connection: &Connection, device: DeviceNo, now: UnixMs) -> Result<Option<Uuid>> {
+    let id = connection
+        .prepare_cached(
+            "UPDATE lora_sensors SET last_join_at = ?2, updated_at = ?2
+             WHERE device_id = (SELECT device_id FROM hub_devices WHERE no = ?1) RETURNING id",
+        )?
+        .query_row(params![device.0, now.0], |row| uuid_at(row, 0))
+        .optional()?;
+    if let Some(id) = id {
+        mark_dirty(connection, "lora_sensors", id)?;
+    }
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::memory;
+
+    #[test]
+    fn a_session_comes_back_and_goes_up() {
+        let connection = memory();
+        let mut row = PairingRow {
+            id: Uuid::from_u128(7),
+            device: None,
+            status: Status::Pending,
+            code: "K7WMQ4".into(),
+            started: UnixMs(1),
+            completed: None,
+            expires: UnixMs(900_001),
+            about: About { unit_no: Some(3), ..About::default() },
+        };
+        put(&connection, &row, UnixMs(1)).unwrap();
+        assert_eq!(pending(&connection).unwrap(), [row.clone()]);
+        row.status = Status::Failed;
+        row.about.reason = Some("wrong key".into());
+        put(&connection, &row, UnixMs(2)).unwrap();
+        assert_eq!(pending(&connection).unwrap(), []);
+        assert_eq!(latest(&connection, 5).unwrap(), [row]);
+        let dirty: i64 =
+            connection.query_row("SELECT count(*) FROM hub_dirty", [], |row| row.get(0)).unwrap();
+        assert_eq!(dirty, 1);
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::ids::Eui;
 use super::rate::DataRate;
+use super::udp::TxError;
 use crate::domain::{MonoMs, UnixMs};
 
 /// One frame as one gateway heard it.
@@ -69,4 +70,24 @@ pub struct Downlink {
     pub heard_at: MonoMs,
     /// The windows left, the next one first.
     pub(super) windows: Vec<Window>,
+}
+
+/// What whoever speaks to the gateways tells the network server.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GatewayEvent {
+    /// A listed gateway is there, with what it heard.
+    Heard { gateway: Eui, frames: Vec<GatewayFrame>, at: MonoMs },
+    /// One that is not listed would like to bring frames.
+    Stranger { gateway: Eui, at: MonoMs },
+    /// What became of the order with this token.
+    Sent { token: u16, result: Result<(), TxError> },
+}
+
+/// A downlink for a gateway to send in a window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// Comes back in [`GatewayEvent::Sent`].
+    pub token: u16,
+    pub downlink: Downlink,
+    pub window: Window,
 }

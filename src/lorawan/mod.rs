@@ -52,4 +52,4 @@ pub mod station;
 pub mod udp;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,6 +9,9 @@ use crate::lorawan::phy::Uplink;
 
 /// How long other gateways have; it comes off the time for an answer.
 const COLLECT_MS: i64 = 200;
+/// The same once every gateway there is has heard a frame: what comes then is at most the same frame on another channel, in the
+/// same datagram or, since forwarders look every 10 ms, in the next.
+const GHOSTS_MS: i64 = 20;
 /// How long the same bytes are taken for the same transmission. A device sends a frame again after its second window at the
 /// earliest, 2 s later.
 const SEEN_MS: i64 = 1_500;
@@ -23,8 +26,10 @@ const HEARD_MAX: usize = 16;
 
 #[derive(Debug, Default)]
 pub(super) struct Air {
-    /// By first reception, which is also the order they close in.
+    /// By first reception.
     open: VecDeque<Open>,
+    /// How many gateways there are; 0: not known.
+    gateways: usize,
     seen: VecDeque<(MonoMs, Vec<u8>)>,
 }
 
@@ -32,6 +37,7 @@ pub(super) struct Air {
 struct Open {
     phy: Vec<u8>,
     uplink: Uplink,
+    first_at: MonoMs,
     closes_at: MonoMs,
     heard: Vec<Reception>,
 }
@@ -41,7 +47,9 @@ impl Air {
         let GatewayFrame { phy, reception } = frame;
         let at = reception.at;
         if let Some(open) = self.open.iter_mut().find(|open| open.phy == phy) {
-            return open.add(reception);
+            let received = open.add(reception);
+            open.close_early(self.gateways);
+            return received;
         }
         while self.seen.front().is_some_and(|(until, _)| *until <= at) || self.seen.len() > SEEN_MAX {
             self.seen.pop_front();
@@ -55,8 +63,14 @@ impl Air {
         let seen_ms = if matches!(uplink, Uplink::Join(_)) { SEEN_JOIN_MS } else { SEEN_MS };
         self.seen.push_back((MonoMs(at.0 + seen_ms), phy.clone()));
         let closes_at = MonoMs(at.0 + COLLECT_MS);
-        self.open.push_back(Open { phy, uplink, closes_at, heard: vec![reception] });
+        let mut open = Open { phy, uplink, first_at: at, closes_at, heard: vec![reception] };
+        open.close_early(self.gateways);
+        self.open.push_back(open);
         Received::Collecting
+    }
+
+    pub fn expect_gateways(&mut self, gateways: usize) {
+        self.gateways = gateways;
     }
 
     pub fn deadline(&self) -> Option<MonoMs> {
@@ -79,6 +93,13 @@ impl Air {
 }
 
 impl Open {
+    fn close_early(&mut self, gateways: usize) {
+        if gateways > 0 && self.heard.len() >= gateways.min(HEARD_MAX) {
+            let last_at = self.heard.iter().map(|heard| heard.at).max().unwrap_or(self.first_at);
+            self.closes_at = self.closes_at.min(MonoMs(last_at.0 + GHOSTS_MS));
+        }
+    }
+
     fn add(&mut self, reception: Reception) -> Received {
         if let Some(same) = self.heard.iter_mut().find(|heard| heard.gateway == reception.gateway) {
             if strength(&reception) > strength(same) {

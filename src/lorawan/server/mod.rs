@@ -155,6 +155,11 @@ impl Lns {
         }
     }
 
+    /// How many gateways may bring frames: once all of them have heard one, it is not waited for longer.
+    pub fn expect_gateways(&mut self, gateways: usize) {
+        self.air.expect_gateways(gateways);
+    }
+
     /// When the next frame will have been collected.
     pub fn deadline(&self) -> Option<MonoMs> {
         self.air.deadline()

@@ -7,7 +7,7 @@ mod joins;
 mod noise;
 mod regions;
 mod seam;
-mod sensor;
+pub(crate) mod sensor;
 
 use std::collections::BTreeMap;
 

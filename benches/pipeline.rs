@@ -92,6 +92,7 @@ impl Hub {
             },
             bytes_max: Some(4 << 30),
             notify: NotifySettings::of(&NotifySection::default()),
+            lorawan: None,
             mode: Mode::Service,
         };
         let seed = u64::from(self.counter) + 1;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::Measurement;
 use crate::domain::{MonoMs, Source, UnixMs};
+use crate::lorawan::gateway::GatewayEvent;
 
 /// Who sent it, as the source knows it. `address` is the natural one: an EUI in 16 upper-case hex digits, a Reyax
 /// address, a topic name. (`source`, `port`, `address`) names a device.
@@ -103,6 +104,8 @@ pub enum SourceEvent {
     Ignored {
         ack: Option<AckToken>,
     },
+    /// From a gateway of the hub's own network server.
+    Gateway(Box<GatewayEvent>),
     Up {
         source: Source,
         port: String,

@@ -67,6 +67,9 @@ event_types! {
         DEVICE_ASSIGNED = "device_assigned", "Probe {probe} of {device} measures {unit}";
         DEVICE_UNASSIGNED = "device_unassigned", "Probe {probe} of {device} measures {unit} no more";
         DEVICE_TWO_SENDERS = "device_two_senders", "Two senders use the address of {device}";
+        PAIRING_OPENED = "pairing_opened", "Pairing {code} was opened";
+        PAIRING_FAILED = "pairing_failed", "Pairing {code} did not succeed: {reason}";
+        NONCES_FLUSHED = "nonces_flushed", "The join nonces of {eui} were flushed";
         CALIBRATION_RECORDED = "calibration_recorded", "{device} was calibrated: {offset}";
         CALIBRATION_REFUSED = "calibration_refused", "A calibration of {device} is ignored: {reason}";
     }
@@ -80,6 +83,8 @@ event_types! {
         SNAPSHOT_REFUSED = "snapshot_refused", "The configuration {etag} from central was refused: {reason}";
         CONTACT_ADDED = "contact_added", "{name} is called for alerts now";
         CONTACT_REMOVED = "contact_removed", "{name} is not called any more";
+        GATEWAY_LISTED = "gateway_listed", "Frames of gateway {eui} are taken";
+        GATEWAY_UNLISTED = "gateway_unlisted", "Frames of gateway {eui} are taken no more";
         CONFIG_CHANGED = "config_changed", "The hub's configuration was changed: {what}";
     }
     "system" {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{BrokerUrl, Config, MqttSection, Secret, SerialSection};
+use super::{BrokerUrl, Config, LorawanSection, MqttSection, Secret, SerialSection};
 
 /// A name goes into counters, logs and `devices.port`.
 const NAME_LENGTH_MAX: usize = 64;
@@ -47,6 +47,7 @@ pub fn check(config: &Config) -> Findings {
     names(config, &mut found);
     config.serial.iter().for_each(|port| serial(port, &mut found));
     config.mqtt.iter().for_each(|broker| mqtt(broker, &mut found));
+    config.lorawan.iter().for_each(|section| lorawan(section, &mut found));
     uplink(config, &mut found);
     rules(config, &mut found);
     super::check_wired::check(config, &mut found);
@@ -56,7 +57,7 @@ pub fn check(config: &Config) -> Findings {
         format!("[log] level = {:?} must be error, warn, info, debug or a filter of them", config.log.level)
     });
     found.prefer(source_names(config).next().is_some(), || {
-        "there is no section of a source ([[serial]], [[mqtt]], [[modbus]], [onewire], [[current]]): the hub hears no sensor"
+        "there is no section of a source ([[serial]], [[mqtt]], [lorawan], [[modbus]], [onewire], [[current]]): the hub hears no sensor"
             .into()
     });
     found
@@ -136,10 +137,11 @@ fn names(config: &Config, found: &mut Findings) {
 fn source_names(config: &Config) -> impl Iterator<Item = &String> {
     let serial = config.serial.iter().map(|port| &port.name);
     let mqtt = config.mqtt.iter().map(|broker| &broker.name);
+    let lorawan = config.lorawan.iter().map(|section| &section.name);
     let modbus = config.modbus.iter().map(|bus| &bus.name);
     let onewire = config.onewire.iter().map(|section| &section.name);
     let current = config.current.iter().map(|section| &section.name);
-    serial.chain(mqtt).chain(modbus).chain(onewire).chain(current)
+    serial.chain(mqtt).chain(lorawan).chain(modbus).chain(onewire).chain(current)
 }
 
 pub fn is_name(name: &str, found: &mut Findings) {
@@ -147,6 +149,30 @@ pub fn is_name(name: &str, found: &mut Findings) {
     found.require((1..=NAME_LENGTH_MAX).contains(&name.len()) && name.chars().all(is_plain), || {
         format!(
             "name = {name:?} must have 1 to {NAME_LENGTH_MAX} letters, digits, dots, dashes and underscores"
+        )
+    });
+}
+
+fn lorawan(section: &LorawanSection, found: &mut Findings) {
+    let region = section.region.as_str();
+    found.require(section.plan().is_some(), || {
+        format!("[lorawan] region = {region:?} needs sub_band, 1 to 8: the eighth of the channels that gateway and sensors use")
+    });
+    found.prefer(section.sub_band.is_none() || section.region.has_sub_bands(), || {
+        format!("[lorawan] sub_band is not used in {region}")
+    });
+    found.require_within("[lorawan] rx1_delay_s", section.rx1_delay_s.into(), 1..=15);
+    // What no gateway has, and what none is licensed for.
+    found.require((0..=36).contains(&section.eirp_dbm_max), || {
+        format!("[lorawan] eirp_dbm_max = {} is outside 0 to 36 dBm", section.eirp_dbm_max)
+    });
+    found.require((0..=15).contains(&section.antenna_gain_dbi), || {
+        format!("[lorawan] antenna_gain_dbi = {} is outside 0 to 15 dBi", section.antenna_gain_dbi)
+    });
+    found.prefer(!section.udp_listen.ip().is_unspecified(), || {
+        format!(
+            "[lorawan] udp_listen = {}: the protocol has no passwords; give the hub's address in the gateways' network",
+            section.udp_listen
         )
     });
 }

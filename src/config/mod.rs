@@ -3,6 +3,7 @@
 mod check;
 mod check_notify;
 mod check_wired;
+mod lorawan;
 mod notify;
 mod power;
 mod secret;
@@ -17,6 +18,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 pub use check::Findings;
+pub use lorawan::{LorawanSection, RegionName};
 pub use notify::{
     ButtonSection, ModemMode, ModemSection, NotifyMqttSection, NotifySection, QuietHours, SignalRole,
     SignalSection, SmtpSection, SmtpSecurity, WebhookSection,
@@ -45,6 +47,7 @@ pub struct Config {
     pub clock: ClockSection,
     pub serial: Vec<SerialSection>,
     pub mqtt: Vec<MqttSection>,
+    pub lorawan: Option<LorawanSection>,
     pub modbus: Vec<ModbusSection>,
     pub onewire: Option<OneWireSection>,
     pub current: Vec<CurrentSection>,

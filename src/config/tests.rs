@@ -22,6 +22,10 @@ fn the_example_shows_every_key_with_its_default() {
     assert_eq!(mqtt.topics, Some(mqtt.kind.topics().iter().map(|topic| (*topic).to_owned()).collect()));
     check_shown_wires(&mut shown);
     check_shown_channels(&mut shown.notify);
+    // The section has no default region, and so is absent by default; its keys have theirs.
+    let mut lorawan = shown.lorawan.take().unwrap();
+    (lorawan.sub_band, lorawan.gateways) = (None, Vec::new());
+    assert_eq!(Config::parse("[lorawan]\nregion = 'EU868'").unwrap().lorawan, Some(lorawan));
     // Keys whose default is their absence.
     shown.hub.time_zone = None;
     shown.notify.quiet_hours = None;
@@ -36,6 +40,7 @@ fn the_example_shows_every_key_with_its_default() {
         "clock",
         "serial",
         "mqtt",
+        "lorawan",
         "modbus",
         "modbus.device",
         "modbus.device.register",
@@ -54,7 +59,8 @@ fn the_example_shows_every_key_with_its_default() {
         "notify.mqtt",
         "log",
     ] {
-        let is_one = ["hub", "store", "clock", "onewire", "uplink", "power", "control", "rules", "log"];
+        let is_one =
+            ["hub", "store", "clock", "lorawan", "onewire", "uplink", "power", "control", "rules", "log"];
         let is_one_channel = ["notify", "notify.button", "notify.modem", "notify.smtp"];
         let is_list = !is_one.contains(&section) && !is_one_channel.contains(&section);
         let header = if is_list { format!("[[{section}]]") } else { format!("[{section}]") };

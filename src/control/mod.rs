@@ -5,6 +5,9 @@ pub mod socket;
 
 use serde::{Deserialize, Serialize};
 
+use crate::lorawan::ids::{Eui, Key};
+use crate::lorawan::session::MacVersion;
+
 /// One request. On the socket: `{"request":"units_add","name":...}`, one JSON object a line.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
@@ -21,6 +24,28 @@ pub enum Request {
     AlertsList {
         #[serde(default)]
         all: bool,
+    },
+    /// Begin a pairing session.
+    PairOpen(PairOpen),
+    /// Say which device a session is for.
+    PairDevice(PairDevice),
+    /// Sessions, and devices that want to join and are not known.
+    PairStatus {
+        #[serde(default)]
+        code: Option<String>,
+    },
+    PairCancel {
+        code: String,
+    },
+    /// Keys of a shipment.
+    PairImport(PairImport),
+    GatewaysList,
+    GatewaysAdd(GatewaysAdd),
+    GatewaysRemove {
+        eui: String,
+    },
+    DevicesFlushNonces {
+        device: String,
     },
     /// A temperature that a person measured.
     Log(LogManual),
@@ -50,7 +75,9 @@ impl Request {
             | Request::Strangers
             | Request::AlertsList { .. }
             | Request::ContactsList
-            | Request::PowerReport => false,
+            | Request::PowerReport
+            | Request::PairStatus { .. }
+            | Request::GatewaysList => false,
             Request::UnitsAdd(_)
             | Request::DevicesAdd(_)
             | Request::DevicesAssign(_)
@@ -60,6 +87,13 @@ impl Request {
             | Request::ContactsAdd(_)
             | Request::ContactsRemove { .. }
             | Request::NotifyTest(_)
+            | Request::PairOpen(_)
+            | Request::PairDevice(_)
+            | Request::PairCancel { .. }
+            | Request::PairImport(_)
+            | Request::GatewaysAdd(_)
+            | Request::GatewaysRemove { .. }
+            | Request::DevicesFlushNonces { .. }
             | Request::Enroll(_) => true,
         }
     }
@@ -154,6 +188,51 @@ pub struct NotifyTest {
     pub channel: Option<String>,
     /// A number or address; None: the first contact that has one.
     pub to: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PairOpen {
+    /// The unit its measuring probe will be in, by name or id; may be said later.
+    pub unit: Option<String>,
+    pub model: Option<String>,
+    pub name: Option<String>,
+}
+
+/// `Key` is not in `Debug`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PairDevice {
+    pub code: String,
+    /// A DevEUI, or the text of a label's QR code.
+    pub device: String,
+    /// None: the one on the label or of its shipment.
+    pub key: Option<Key>,
+    /// LoRaWAN version of the device; None: the shipment's, else 1.0.3.
+    pub version: Option<String>,
+    pub unit: Option<String>,
+    pub model: Option<String>,
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PairImport {
+    pub rows: Vec<ImportRow>,
+}
+
+/// A device of a shipment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ImportRow {
+    pub dev_eui: Eui,
+    pub join_eui: Option<Eui>,
+    pub key: Key,
+    pub version: Option<MacVersion>,
+    pub name: Option<String>,
+    pub model: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GatewaysAdd {
+    pub eui: String,
+    pub name: Option<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::domain::{DeviceNo, MonoMs, Seq, Stamp, UnitNo};
 use crate::frame::AckToken;
+use crate::lorawan::session::SessionChange;
 use crate::notify::plan::Item;
 use crate::rules::Decision;
 use crate::store::deliveries::Outcome;
@@ -48,6 +49,13 @@ pub enum Write {
     },
     Event(Box<EventDraft>),
     Clock(ClockEvent),
+    /// Of the network server: what an answer to a device relies on.
+    Session(Box<SessionChange>),
+    /// A device joined anew.
+    Joined {
+        device: DeviceNo,
+        stamp: Stamp,
+    },
     /// Somebody must be told.
     Delivery {
         item: Box<Item>,
@@ -106,16 +114,18 @@ impl Group {
         !self.is_full
     }
 
-    pub fn push(&mut self, write: Write) {
+    /// False: it is not kept.
+    pub fn push(&mut self, write: Write) -> bool {
         // Decisions and inputs are few and matter most; readings and raw frames give way.
         if self.is_full && matches!(write, Write::Log(_) | Write::Frame(_)) {
-            return;
+            return false;
         }
         if self.writes.len() >= ALL_WRITES_MAX {
             self.overflow += 1;
-            return;
+            return false;
         }
         self.writes.push(write);
+        true
     }
 
     /// The commit that begins covers the writes there are now.

@@ -55,6 +55,7 @@ impl Core {
         if self.settings.mode == Mode::Service {
             self.note(HUB_STOPPED, Entity::Hub, [("reason", "told to stop".into())], now);
         }
+        self.keep_lagging(now);
         self.flush()?;
         self.save(now)?;
         if self.settings.mode == Mode::Service {
@@ -71,6 +72,7 @@ impl Core {
         let saved = Saved { doors: self.live.doors().clone(), state: self.rules.clone() };
         let body = Body { tick_base: self.tick_base, state: saved.encode() };
         let wall = self.wall_of(stamp).0;
+        self.date_contacts();
         let tx = self.store.transaction()?;
         for (&unit, live) in self.live.units.iter().filter(|(_, live)| !live.is_written) {
             let scale = self.registry.unit(unit).map_or(live.temperature.scale, |unit| unit.scale);
@@ -89,6 +91,9 @@ impl Core {
         checkpoints::write(&tx, self.epoch.no, last, stamp, wall, &body)?;
         boots::touch(&tx, stamp)?;
         epochs::save_next_seq(&tx, self.epoch.no, Seq(self.next_seq))?;
+        if let Some(network) = &self.network {
+            network.save_gateways(&tx)?;
+        }
         tx.commit()?;
         self.live.mark_written();
         Ok(())

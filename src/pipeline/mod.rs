@@ -11,6 +11,7 @@ pub mod driver;
 pub mod duplicates;
 pub mod group;
 pub mod live;
+pub mod lorawan;
 pub mod reading_time;
 pub mod registry;
 pub mod settings;
@@ -40,7 +41,7 @@ use crate::clock::trust::Trust;
 use crate::clock::{CertificateTime, Clock};
 use crate::counters::Counters;
 use crate::domain::{DeviceNo, MonoMs, Seq, Stamp, UnitNo};
-use crate::frame::{AckToken, SourceEvent};
+use crate::frame::{AckToken, Frame, SourceEvent};
 use crate::notify::Report;
 use crate::notify::plan::Plan;
 use crate::rules::{self, At, Decision, Event, Tick, What};
@@ -103,6 +104,8 @@ pub struct Core {
     early_reports: VecDeque<Report>,
     /// Alerts whose noise a person stopped at the button, with the calls made about them until then.
     silenced: BTreeMap<uuid::Uuid, u32>,
+    /// The hub's own network server, where one is configured.
+    network: Option<Box<lorawan::Network>>,
     /// Called when a sender may have something to do, or the board may have changed.
     on_calls: Option<Box<dyn Fn() + Send>>,
     /// Called when something of lane 0 is committed that should not wait.
@@ -145,16 +148,8 @@ impl Core {
     pub fn hear(&mut self, event: SourceEvent) {
         let now = self.clock.mono();
         match event {
-            SourceEvent::Frame(frame) => {
-                let heard_before = self.duplicates.mark();
-                let is_kept = self.group.admit(now);
-                self.take_frame(&frame);
-                if !is_kept {
-                    // It will come again, and is no repeat then.
-                    self.duplicates.undo_after(heard_before);
-                }
-                self.keep_ack(frame.ack, is_kept);
-            }
+            SourceEvent::Frame(frame) => self.hear_frame(&frame, now),
+            SourceEvent::Gateway(event) => self.hear_gateway(*event, now),
             SourceEvent::Refused { port, reason, bytes, at, ack } => {
                 let is_kept = self.group.admit(now);
                 self.counters.add("frames.refused", &port, 1);
@@ -173,6 +168,17 @@ impl Core {
         }
     }
 
+    fn hear_frame(&mut self, frame: &Frame, now: MonoMs) {
+        let heard_before = self.duplicates.mark();
+        let is_kept = self.group.admit(now);
+        self.take_frame(frame);
+        if !is_kept {
+            // It will come again, and is no repeat then.
+            self.duplicates.undo_after(heard_before);
+        }
+        self.keep_ack(frame.ack, is_kept);
+    }
+
     /// Lets time pass: looks at the clocks, fires deadlines, closes a group that is due. Returns the acknowledgements of
     /// what is committed.
     pub fn tick(&mut self) -> Vec<AckToken> {
@@ -183,6 +189,7 @@ impl Core {
             let at = self.not_before(now);
             self.take_input(Event::Tick, Stamp { segment: self.segment, mono: at });
         }
+        self.judge_network(now);
         self.flush_if_due(now);
         self.keep_house(now);
         self.tend_power(now);
@@ -194,7 +201,8 @@ impl Core {
         let now = self.clock.mono();
         let window = self.group.opened.map(|opened| opened.0 + self.settings.window_ms);
         let deadline = self.rules.next_deadline().map(|tick| tick.0 - self.tick_base);
-        [window, deadline].into_iter().flatten().map(|at| at - now.0).fold(1_000, i64::min).max(0)
+        let network = self.network_deadline();
+        [window, deadline, network].into_iter().flatten().map(|at| at - now.0).fold(1_000, i64::min).max(0)
     }
 
     fn keep_ack(&mut self, ack: Option<AckToken>, is_kept: bool) {

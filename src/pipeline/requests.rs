@@ -49,6 +49,15 @@ impl Core {
                     "channels are tried by the running hub: start it first (`systemctl start frostguard-hub`)"
                 )
             }
+            Request::PairOpen(open) => self.pair_open(open),
+            Request::PairDevice(pair) => self.pair_device(pair),
+            Request::PairStatus { code } => self.pair_status(code.as_deref()),
+            Request::PairCancel { code } => self.pair_cancel(code),
+            Request::PairImport(import) => self.pair_import(import),
+            Request::GatewaysList => self.list_gateways(),
+            Request::GatewaysAdd(add) => self.add_gateway(add),
+            Request::GatewaysRemove { eui } => self.remove_gateway(eui),
+            Request::DevicesFlushNonces { device } => self.flush_nonces(device),
             Request::Enroll(_) => bail!("enrolment is answered by the uplink, not by the core"),
         }
     }
@@ -274,7 +283,7 @@ fn parse_probe(text: &str) -> Result<Probe> {
         .ok_or_else(|| anyhow::anyhow!("probe {text:?} is not known; use internal, external or a number"))
 }
 
-fn check_name(name: &str) -> Result<()> {
+pub(super) fn check_name(name: &str) -> Result<()> {
     if name.trim().is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
         bail!("a name has 1 to {NAME_CHARS_MAX} characters and no control characters");
     }

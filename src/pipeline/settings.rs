@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Config, NotifySection, QuietHours};
+use crate::config::{Config, LorawanSection, NotifySection, QuietHours};
 use crate::domain::Scale;
 use crate::notify::Channel;
 use crate::notify::plan::Limits;
@@ -21,6 +21,8 @@ pub struct Settings {
     /// Bytes the database may take; None: 4 GiB or a quarter of the partition, whichever is less.
     pub bytes_max: Option<u64>,
     pub notify: NotifySettings,
+    /// None: no network server of its own.
+    pub lorawan: Option<LorawanSection>,
     pub mode: Mode,
 }
 
@@ -92,6 +94,7 @@ impl Settings {
             },
             bytes_max: config.store.size_mib_max.map(|mib| mib << 20),
             notify: NotifySettings::of(&config.notify),
+            lorawan: config.lorawan.clone(),
             mode,
         }
     }

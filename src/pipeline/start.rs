@@ -110,6 +110,7 @@ impl Core {
             standing,
             early_reports: VecDeque::new(),
             silenced: BTreeMap::new(),
+            network: None,
             on_calls: None,
         };
         if is_first_row {
@@ -128,6 +129,7 @@ impl Core {
         core.configure()?;
         core.end_forgotten();
         core.tell_facts()?;
+        core.open_network().context("open the network server")?;
         let fields = [
             ("count", 1.into()),
             ("version", core.settings.names.firmware_version.clone().into()),

@@ -125,6 +125,7 @@ impl Core {
         self.next_seq = epochs::next_seq(self.store.connection(), self.epoch.no)?.0;
         self.store.set_audit_head(Head::first());
         self.note_epoch();
+        self.jump_ahead()?;
         Ok(())
     }
 

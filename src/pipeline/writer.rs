@@ -14,7 +14,9 @@ use crate::rules::Tick;
 use crate::store::epochs::EpochRow;
 use crate::store::registry::Place;
 use crate::store::rows::mark_dirty;
-use crate::store::{self, StoreError, alerts, boots, deliveries, frames, inputs, log, outages, unplaced};
+use crate::store::{
+    self, StoreError, alerts, boots, deliveries, frames, inputs, log, lorawan, outages, pairing, unplaced,
+};
 
 use super::group::{EventDraft, Group, Write};
 use super::registry::Registry;
@@ -63,8 +65,11 @@ impl Core {
         self.observe_clock(now);
         if self.group.is_empty() {
             self.group = Group::default();
+            self.answer_devices(now);
             return Ok(());
         }
+        // A row that was left out may be what an answer relies on.
+        let may_leave_out = self.failing.as_ref().is_some_and(|failing| failing.is_logical);
         let is_urgent = self.group.is_urgent;
         match self.commit() {
             Ok(head) => {
@@ -88,6 +93,11 @@ impl Core {
                     wake();
                 }
                 self.releasable.extend(self.group.take_committed(now));
+                if may_leave_out {
+                    self.forget_answers();
+                } else {
+                    self.answer_devices(now);
+                }
                 self.wake_senders();
                 Ok(())
             }
@@ -171,6 +181,8 @@ impl Writer<'_> {
             }
             Write::Event(draft) => self.append_event(tx, draft),
             Write::Clock(event) => self.write_clock(tx, event),
+            Write::Session(change) => lorawan::apply(tx, change).map_err(Into::into),
+            Write::Joined { device, stamp } => self.write_joined(tx, *device, *stamp),
             Write::Delivery { item, stamp } => self.write_delivery(tx, item, *stamp),
             Write::Settled(outcome) => {
                 let columns = deliveries::settle(tx, outcome, self.times.of(outcome.stamp).ms)?;
@@ -197,6 +209,13 @@ impl Writer<'_> {
         if alerts::insert_door_event(tx, id, unit, device, is_open, at_ms, duration_s)? {
             self.provisional(tx, "door_events", id, &["timestamp", "created_at"], stamp)?;
             mark_dirty(tx, "door_events", id)?;
+        }
+        Ok(())
+    }
+
+    fn write_joined(&mut self, tx: &Transaction<'_>, device: DeviceNo, stamp: Stamp) -> Result<()> {
+        if let Some(id) = pairing::joined(tx, device, UnixMs(self.times.of(stamp).ms))? {
+            self.provisional(tx, "lora_sensors", id, &["last_join_at", "updated_at"], stamp)?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod clock;
 mod faults;
 mod frames;
 mod groups;
+mod lorawan;
 mod people;
 mod power;
 mod property;
@@ -50,6 +51,7 @@ struct Hub {
     starts: u64,
     acks: Vec<u64>,
     notify: NotifySettings,
+    lorawan: Option<crate::config::LorawanSection>,
 }
 
 impl Hub {
@@ -67,6 +69,7 @@ impl Hub {
             starts: 0,
             acks: Vec::new(),
             notify: NotifySettings::of(&NotifySection::default()),
+            lorawan: None,
         };
         hub.start();
         hub
@@ -78,7 +81,11 @@ impl Hub {
 
     fn try_start(&mut self) -> anyhow::Result<()> {
         self.starts += 1;
-        let settings = Settings { notify: self.notify.clone(), ..settings(self.dir.path().to_owned()) };
+        let settings = Settings {
+            notify: self.notify.clone(),
+            lorawan: self.lorawan.clone(),
+            ..settings(self.dir.path().to_owned())
+        };
         let counters = self.counters.clone();
         self.core = Some(Core::open(settings, self.clock.clone(), counters, random(self.starts))?);
         Ok(())
@@ -251,6 +258,7 @@ fn settings(state_dir: PathBuf) -> Settings {
         },
         bytes_max: Some(4 << 30),
         notify: NotifySettings::of(&NotifySection::default()),
+        lorawan: None,
         mode: Mode::Service,
     }
 }

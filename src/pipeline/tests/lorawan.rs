@@ -1,0 +1,226 @@
+//! The network server on the core's thread: nothing is answered before it is stored, and sessions end in time.
+
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::config::Config;
+use crate::lorawan::gateway::{Context, GatewayEvent, GatewayFrame, Order, Reception};
+use crate::lorawan::ids::Eui;
+use crate::lorawan::rate::DataRate;
+use crate::lorawan::tests::sensor::Sensor;
+
+const GATEWAY: Eui = Eui([0xb8, 0x27, 0xeb, 0xff, 0xfe, 0, 0, 1]);
+const OTHER: Eui = Eui([0xb8, 0x27, 0xeb, 0xff, 0xfe, 0, 0, 2]);
+const KEY: [u8; 16] = [0x5a; 16];
+
+struct Air {
+    hub: Hub,
+    orders: mpsc::Receiver<Order>,
+}
+
+impl Air {
+    fn new(gateways: &[Eui]) -> Self {
+        let listed: Vec<String> = gateways.iter().map(|eui| format!("\"{eui}\"")).collect();
+        let text = format!("[lorawan]\nregion = \"EU868\"\ngateways = [{}]\n", listed.join(", "));
+        let mut hub = Hub::new();
+        hub.lorawan = Config::parse(&text).unwrap().lorawan;
+        hub.stop();
+        hub.start();
+        hub.add_unit("Fridge", "fridge");
+        let (orders, _) = hub.core().connect_gateways().unwrap();
+        Self { hub, orders }
+    }
+
+    /// Opens a session for the sensor; gives its code.
+    fn begin(&mut self, sensor: &Sensor) -> String {
+        let opened =
+            self.hub.ask(json!({ "request": "pair_open", "unit": "Fridge", "model": "dragino/lht65n" }));
+        let code = opened["code"].as_str().unwrap().to_owned();
+        self.hub.ask(json!({
+            "request": "pair_device", "code": code, "device": Eui(sensor.dev_eui).to_string(),
+            "key": frostguard_sync::ids::hex(&KEY),
+        }));
+        code
+    }
+
+    fn hear(&mut self, phy: Vec<u8>) {
+        let at = crate::clock::Clock::mono(&*self.hub.clock);
+        let reception = Reception {
+            gateway: GATEWAY,
+            at,
+            hz: 868_100_000,
+            rate: DataRate::Lora { sf: 7, bw_khz: 125 },
+            rssi_dbm: Some(-80),
+            snr_tenths: Some(80),
+            context: Some(Context::Udp { tmst: 0 }),
+            gnss: None,
+        };
+        let frames = vec![GatewayFrame { phy, reception }];
+        self.hub.core().hear(SourceEvent::Gateway(Box::new(GatewayEvent::Heard {
+            gateway: GATEWAY,
+            frames,
+            at,
+        })));
+        self.hub.tick();
+    }
+
+    /// `ms` later; the orders given until then.
+    fn after(&mut self, ms: i64) -> Vec<Order> {
+        self.hub.clock.advance(ms);
+        self.hub.tick();
+        std::iter::from_fn(|| self.orders.try_recv().ok()).collect()
+    }
+
+    fn join(&mut self, sensor: &mut Sensor) {
+        self.hear(sensor.join_request());
+        let order = self.after(20).remove(0);
+        sensor.accept(&order.downlink.phy).unwrap();
+    }
+
+    fn session(&self) -> String {
+        self.hub.row("SELECT status || ' ' || coalesce(metadata ->> 'reason', '') FROM pairing_sessions")
+    }
+}
+
+#[test]
+fn a_frame_is_judged_when_every_gateway_has_heard_it() {
+    for (gateways, early) in [(&[GATEWAY][..], 1), (&[GATEWAY, OTHER], 0)] {
+        let mut air = Air::new(gateways);
+        let mut sensor = Sensor::new(1, KEY);
+        air.begin(&sensor);
+        air.hear(sensor.join_request());
+        assert_eq!(air.after(19).len(), 0);
+        assert_eq!(air.after(1).len(), early, "{gateways:?}");
+        assert_eq!(air.after(180).len(), 1 - early, "{gateways:?}");
+    }
+}
+
+#[test]
+fn nothing_is_answered_that_is_not_stored() {
+    let mut air = Air::new(&[GATEWAY]);
+    let mut sensor = Sensor::new(1, KEY);
+    air.begin(&sensor);
+    air.hub.core().store.connection().pragma_update(None, "query_only", true).unwrap();
+    air.hear(sensor.join_request());
+    assert_eq!(air.after(100), []);
+    assert!(air.hub.core().failing().is_some());
+    air.hub.core().store.connection().pragma_update(None, "query_only", false).unwrap();
+    // The commit is tried again in time for the window, and only then the answer leaves.
+    let orders = air.after(SECOND);
+    assert_eq!(orders.len(), 1);
+    sensor.accept(&orders[0].downlink.phy).unwrap();
+    assert_eq!(air.hub.row("SELECT count(*) FROM hub_lora_devices WHERE pending IS NOT NULL"), "1");
+}
+
+#[test]
+fn a_reading_its_session_and_the_device_are_there_after_a_power_cut() {
+    let mut air = Air::new(&[GATEWAY]);
+    let mut sensor = Sensor::new(1, KEY);
+    air.begin(&sensor);
+    air.join(&mut sensor);
+    assert_eq!(air.session(), "pending ");
+    let frame = climate(1, 0, 350);
+    air.hear(sensor.reading(frame.payload.bytes()));
+    air.after(20);
+    assert_eq!(air.session(), "completed ");
+    air.hub.commit();
+    air.hub.cut_power();
+    air.hub.start();
+    for (sql, want) in [
+        ("SELECT count(*) FROM hub_log", "1"),
+        ("SELECT dev_eui, activation_type FROM lora_sensors", "A840410000000001|OTAA"),
+        (
+            "SELECT d.device_eui, u.name FROM devices AS d JOIN units AS u ON u.id = d.unit_id",
+            "A840410000000001|Fridge",
+        ),
+        (
+            "SELECT count(*) FROM hub_dirty WHERE table_name IN ('devices', 'lora_sensors', 'pairing_sessions')",
+            "3",
+        ),
+        ("SELECT count(*) FROM hub_lora_devices WHERE session IS NOT NULL AND pending IS NULL", "1"),
+    ] {
+        assert_eq!(air.hub.row(sql), want, "{sql}");
+    }
+    air.hub.check_audit();
+}
+
+#[test]
+fn a_session_that_comes_to_nothing_says_why_and_keeps_no_key() {
+    let check = |hear: fn(&mut Air, &mut Sensor), want: &str| {
+        let mut air = Air::new(&[GATEWAY]);
+        let mut sensor = Sensor::new(1, KEY);
+        air.begin(&sensor);
+        hear(&mut air, &mut sensor);
+        air.hub.pass(15 * MINUTE);
+        assert!(air.session().starts_with(want), "{}", air.session());
+        assert_eq!(air.hub.row("SELECT count(*) FROM hub_lora_devices"), "0");
+        assert_eq!(air.hub.row("SELECT count(*) FROM devices"), "0");
+        air.hub.check_audit();
+    };
+    check(|_, _| {}, "expired it was not heard joining in time");
+    let wrong_key = |air: &mut Air, sensor: &mut Sensor| {
+        sensor.app_key = [1; 16];
+        for _ in 0..3 {
+            air.hear(sensor.join_request());
+            air.after(20);
+        }
+        assert!(air.session().starts_with("failed wrong key: MIC failed 3 times"), "{}", air.session());
+    };
+    check(wrong_key, "failed wrong key");
+    let reused = |air: &mut Air, sensor: &mut Sensor| {
+        air.join(sensor);
+        for _ in 0..3 {
+            // Beyond the time in which the same bytes are the same transmission.
+            air.after(11 * SECOND);
+            air.hear(sensor.join_request_with(1));
+            air.after(20);
+        }
+    };
+    check(reused, "failed DevNonce reused 3 times");
+    let unheard = |air: &mut Air, sensor: &mut Sensor| {
+        for _ in 0..3 {
+            air.join(sensor);
+        }
+    };
+    check(unheard, "failed 3 joins answered and the device joins again");
+}
+
+#[test]
+fn a_session_goes_on_after_a_restart_and_can_be_given_up() {
+    let mut air = Air::new(&[GATEWAY]);
+    let sensor = Sensor::new(1, KEY);
+    let code = air.begin(&sensor);
+    air.hub.commit();
+    air.hub.reboot(MINUTE);
+    air.hub.ask(json!({ "request": "pair_cancel", "code": code.to_lowercase() }));
+    assert_eq!(air.session(), "failed cancelled");
+    assert!(air.hub.try_ask(json!({ "request": "pair_cancel", "code": code })).is_err());
+}
+
+#[test]
+fn numbers_go_ahead_under_another_epoch() {
+    let mut air = Air::new(&[GATEWAY]);
+    let mut sensor = Sensor::new(1, KEY);
+    air.begin(&sensor);
+    air.join(&mut sensor);
+    air.hear(sensor.reading(&[]));
+    air.after(20);
+    air.hub.commit();
+    let numbers = |air: &Air| -> (i64, i64) {
+        let sql = "SELECT join_state ->> 'next_join_nonce', session ->> 'f_cnt_down' FROM hub_lora_devices";
+        let row = air.hub.row(sql);
+        let (nonce, count) = row.split_once('|').unwrap();
+        (nonce.parse().unwrap(), count.parse().unwrap())
+    };
+    let before = numbers(&air);
+    air.hub.core().rewind("the receiver has other batches").unwrap();
+    assert_eq!(numbers(&air), (before.0 + 1_024, before.1 + 1_024), "while it runs");
+    air.hub.stop();
+    air.hub.start();
+    assert_eq!(numbers(&air), (before.0 + 1_024, before.1 + 1_024), "not once more");
+    // As a restored backup looks: written by a former epoch.
+    air.hub.core().store.connection().execute("UPDATE hub_lora_devices SET epoch_no = 0", []).unwrap();
+    air.hub.stop();
+    air.hub.start();
+    assert_eq!(numbers(&air), (before.0 + 2_048, before.1 + 2_048), "at the start");
+}

@@ -101,6 +101,13 @@ pub enum DevicesCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Let a LoRaWAN sensor that was reset join with nonces it used before.
+    FlushNonces {
+        /// EUI or name.
+        device: String,
+        #[arg(long)]
+        json: bool,
+    },
     /// List the models the hub can decode.
     Models(super::decode::ModelsArgs),
 }
@@ -156,6 +163,10 @@ pub fn devices(config: Option<&Path>, command: DevicesCommand) -> Result<()> {
         }
         DevicesCommand::Assign { device, unit, probe, json } => {
             let value = ask(config, &Request::DevicesAssign(DevicesAssign { device, probe, unit }))?;
+            if json { out::json(&value) } else { lists::said(&value) }
+        }
+        DevicesCommand::FlushNonces { device, json } => {
+            let value = ask(config, &Request::DevicesFlushNonces { device })?;
             if json { out::json(&value) } else { lists::said(&value) }
         }
         DevicesCommand::Models(args) => super::decode::run_models(&args, &mut std::io::stdout().lock()),

@@ -36,6 +36,35 @@ pub fn strangers(value: &Value) -> Result<()> {
     out::table(&["SOURCE", "PORT", "ADDRESS", "WHY", "FRAMES", "LAST SEEN", "LAST BYTES"], &rows)
 }
 
+pub fn pairings(value: &Value) -> Result<()> {
+    let sessions = rows(value, "sessions", &["code", "status", "eui", "unit", "expires", "now"]);
+    if sessions.is_empty() {
+        out::line("no pairing yet: `frostguard-hub pair open` begins one")?;
+    } else {
+        out::table(&["CODE", "STATUS", "DEVEUI", "UNIT", "EXPIRES", "NOW"], &sessions)?;
+    }
+    let strangers = rows(value, "strangers", &["eui", "join_eui", "joins", "rssi"]);
+    if strangers.is_empty() {
+        return Ok(());
+    }
+    out::line("\nunknown sensors that want to join:")?;
+    out::table(&["DEVEUI", "JOINEUI", "JOINS", "DBM"], &strangers)
+}
+
+pub fn gateways(value: &Value) -> Result<()> {
+    let columns = ["eui", "name", "listed_by", "last_contact", "frames", "answers", "refused_answers"];
+    let listed = rows(value, "gateways", &columns);
+    if listed.is_empty() {
+        out::line("no gateway yet: `frostguard-hub gateways add EUI` takes its frames")?;
+    } else {
+        out::table(&["EUI", "NAME", "LISTED BY", "LAST CONTACT", "FRAMES", "ANSWERS", "REFUSED"], &listed)?;
+    }
+    for stranger in value["strangers"].as_array().into_iter().flatten() {
+        out::line(&format!("not listed, but heard: {}", text(stranger)))?;
+    }
+    Ok(())
+}
+
 pub fn alerts(value: &Value) -> Result<()> {
     let columns = ["id", "triggered", "unit", "type", "severity", "status", "message"];
     let mut rows = rows(value, "alerts", &columns);

@@ -9,6 +9,7 @@ pub mod enroll;
 pub mod lists;
 pub mod notify;
 pub mod out;
+pub mod pair;
 pub mod people;
 pub mod power;
 pub mod replay;
@@ -50,6 +51,12 @@ enum Command {
     /// Sensors: paired ones, strangers, models.
     #[command(subcommand)]
     Devices(ask::DevicesCommand),
+    /// Pair a LoRaWAN sensor that joins at the hub itself.
+    #[command(subcommand)]
+    Pair(pair::PairCommand),
+    /// LoRaWAN gateways that speak to the hub.
+    #[command(subcommand)]
+    Gateways(pair::GatewaysCommand),
     /// Alerts.
     #[command(subcommand)]
     Alerts(ask::AlertsCommand),
@@ -110,6 +117,8 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Status(args) => ask::status(path.as_deref(), &args),
         Command::Units(command) => ask::units(path.as_deref(), command),
         Command::Devices(command) => ask::devices(path.as_deref(), command),
+        Command::Pair(command) => pair::pair(path.as_deref(), command),
+        Command::Gateways(command) => pair::gateways(path.as_deref(), command),
         Command::Alerts(command) => ask::alerts(path.as_deref(), command),
         Command::Log(args) => people::log(path.as_deref(), args),
         Command::Notify(command) => notify::run(path.as_deref(), command),

@@ -25,6 +25,7 @@ use crate::pipeline::driver::{CoreHandle, JOBS_QUEUED_MAX, drive};
 use crate::pipeline::settings::{Mode, Settings};
 use crate::pipeline::{Core, Random};
 use crate::source::current::Current;
+use crate::source::gateways::Gateways;
 use crate::source::modbus::Modbus;
 use crate::source::mqtt::Mqtt;
 use crate::source::onewire::OneWire;
@@ -72,6 +73,7 @@ pub async fn run(config: Config, parts: Parts) -> Result<()> {
     // The sources stop first; the core stops when everything they heard is drained.
     let (stop_core, core_stops) = watch::channel(false);
 
+    let gateways = core.connect_gateways();
     let mut tasks: JoinSet<Result<&'static str>> = JoinSet::new();
     let mut contexts = Contexts {
         acks: Acks::default(),
@@ -82,6 +84,10 @@ pub async fn run(config: Config, parts: Parts) -> Result<()> {
         made: 0,
     };
     spawn_sources(&config, &mut tasks, &mut contexts, &certificates);
+    if let (Some(section), Some((orders, listed))) = (config.lorawan.clone(), gateways) {
+        let (source, context) = (Gateways::new(section, orders, listed), contexts.next());
+        tasks.spawn(async move { source.run(context).await.map(|()| "lorawan") });
+    }
     // Only the sources hold the sending ends from here on.
     let Contexts { acks, .. } = contexts;
 

@@ -2,6 +2,7 @@
 //! the hub stops or by a bug.
 
 pub mod current;
+pub mod gateways;
 pub mod modbus;
 pub mod mqtt;
 pub mod onewire;

@@ -1,0 +1,188 @@
+//! From an unpacked sensor to its readings, and what keeps them coming.
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+
+use frostguard_sync::ids::hex;
+use serde_json::Value;
+
+use crate::gateway::Gateway;
+use crate::sensor::{Sensor, Up};
+use crate::support::{Hub, wait_for};
+
+const KEY: [u8; 16] = [0x5a; 16];
+/// A minute: what is answered earlier was committed for the answer's sake.
+const SETTINGS: &str = "[clock]\nuse_rtc = false\n[store]\nwindow_ms = 60000\n[uplink]\nenabled = false\n";
+
+/// A running hub, its gateway and where gateways reach it.
+fn kitchen() -> (Hub, Gateway, SocketAddr) {
+    let probe = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind a free port");
+    let address = probe.local_addr().expect("a bound socket has an address");
+    drop(probe);
+    let gateway = Gateway::new(1, address);
+    let mut hub = Hub::new(&format!(
+        "{SETTINGS}[lorawan]\nregion = \"EU868\"\nudp_listen = \"{address}\"\ngateways = [\"{}\"]\n",
+        gateway.eui()
+    ));
+    hub.start();
+    hub.command(&["units", "add", "Fridge", "--type", "fridge"]);
+    (hub, gateway, address)
+}
+
+/// Opens a session for `sensor` and names it, with `key`; gives the code.
+#[track_caller]
+fn begin(hub: &Hub, sensor: &Sensor, key: &[u8]) -> String {
+    let opened = hub.json(&["pair", "open", "--unit", "Fridge", "--model", "dragino/lht65n", "--json"]);
+    let code = opened["code"].as_str().expect("a code").to_owned();
+    let arguments = ["pair", "device", &code, &hex(&sensor.dev_eui), "--key-file", "-"];
+    hub.command_with_input(&arguments, &format!("{}\n", hex(key)));
+    code
+}
+
+fn session(hub: &Hub, code: &str) -> Value {
+    hub.json(&["pair", "status", code, "--json"])["sessions"][0].take()
+}
+
+/// An LHT65N whose outer probe measures `hundredths` of a degree.
+fn reading(hundredths: i16) -> Up {
+    let mut bytes = vec![0xcb, 0xf6, 0x0b, 0x0d, 0x03, 0x76, 0x01];
+    bytes.extend(hundredths.to_be_bytes());
+    bytes.extend([0x7f, 0xff]);
+    Up { confirmed: true, payload: Some((2, bytes)), ..Up::default() }
+}
+
+#[track_caller]
+fn stored(hub: &Hub) -> u64 {
+    hub.status()["readings"]["stored"].as_u64().expect("a count")
+}
+
+#[test]
+fn a_sensor_is_paired_read_answered_and_kept_over_a_power_cut() {
+    let (mut hub, mut gateway, _) = kitchen();
+    let mut sensor = Sensor::new(1, KEY);
+    let code = begin(&hub, &sensor, &KEY);
+    gateway.pull();
+
+    let order = gateway.push_until_answered(&sensor.join_request());
+    assert_eq!((order.after_us, order.mhz), (5_000_000, 868.1), "{order:?}");
+    sensor.accept(&order.phy).unwrap();
+    // The answer may not have been heard: nothing is paired before the first frame.
+    assert_eq!(session(&hub, &code)["status"], "pending");
+    assert_eq!(hub.json(&["devices", "list", "--json"])["devices"], serde_json::json!([]));
+
+    let frame = sensor.send(&reading(350));
+    let order = gateway.push_until_answered(&frame);
+    assert_eq!(order.after_us, 1_000_000);
+    assert!(sensor.hear(&order.phy).unwrap().ack);
+    assert_eq!(session(&hub, &code)["status"], "completed");
+    assert_eq!(stored(&hub), 1);
+
+    // The answer was lost: the sensor says it again, and is answered again, but it is one reading.
+    let order = gateway.push_until_answered(&frame);
+    assert!(sensor.hear(&order.phy).unwrap().ack);
+    assert_eq!(stored(&hub), 1);
+
+    hub.kill();
+    hub.start();
+    gateway.pull();
+    assert_eq!(stored(&hub), 1, "it was committed with its acknowledgement");
+    let order = gateway.push_until_answered(&sensor.send(&reading(410)));
+    // Its counter is above all that were sent before, or the sensor would not take it.
+    assert!(sensor.hear(&order.phy).unwrap().ack);
+    assert_eq!(stored(&hub), 2);
+
+    // The first window is not to be had: the second is tried.
+    gateway.refuse(&order, "TOO_LATE");
+    let devices = hub.json(&["devices", "list", "--json"]);
+    assert_eq!(devices["devices"][0]["eui"], hex(&sensor.dev_eui).to_uppercase(), "{devices:#}");
+    assert!(!hub.log_text().to_lowercase().contains(&hex(&KEY)), "a key stands in the log");
+    assert!(hub.stop().success());
+}
+
+#[test]
+fn the_second_window_is_used_where_the_first_is_refused() {
+    let (hub, mut gateway, _) = kitchen();
+    let mut sensor = Sensor::new(1, KEY);
+    begin(&hub, &sensor, &KEY);
+    gateway.pull();
+    let first = gateway.push_until_answered(&sensor.join_request());
+    gateway.refuse(&first, "COLLISION_PACKET");
+    let second = wait_for("the order for the second window", || gateway.order());
+    assert_eq!((second.after_us, second.mhz), (6_000_000, 869.525), "{second:?}");
+    assert_eq!(first.phy, second.phy);
+    sensor.accept(&second.phy).unwrap();
+    let gateways = hub.json(&["gateways", "list", "--json"]);
+    assert_eq!(gateways["gateways"][0]["refused_answers"], 1, "{gateways:#}");
+}
+
+#[test]
+fn a_wrong_key_ends_the_session_with_what_to_do() {
+    let (hub, mut gateway, _) = kitchen();
+    let mut sensor = Sensor::new(1, KEY);
+    let code = begin(&hub, &sensor, &[0x77; 16]);
+    gateway.pull();
+    for _ in 0..3 {
+        assert!(gateway.push(&sensor.join_request()));
+    }
+    let failed =
+        wait_for("the session to fail", || Some(session(&hub, &code)).filter(|s| s["status"] == "failed"));
+    assert!(
+        failed["now"].as_str().is_some_and(|reason| reason.contains("wrong key: MIC failed 3 times")),
+        "{failed}"
+    );
+    // With the right one it goes on at once.
+    begin(&hub, &sensor, &KEY);
+    let order = gateway.push_until_answered(&sensor.join_request());
+    sensor.accept(&order.phy).unwrap();
+}
+
+#[test]
+fn only_listed_gateways_are_heard() {
+    let (hub, mut gateway, address) = kitchen();
+    let mut sensor = Sensor::new(1, KEY);
+    gateway.pull();
+    let mut other = Gateway::new(2, address);
+    assert!(!other.push(&sensor.join_request()), "acknowledged");
+    let heard = wait_for("the other gateway to be told of", || {
+        Some(hub.json(&["gateways", "list", "--json"])).filter(|list| list["strangers"][0].is_string())
+    });
+    assert_eq!(heard["strangers"], serde_json::json!([other.eui()]));
+    assert_eq!(hub.json(&["pair", "status", "--json"])["strangers"], serde_json::json!([]));
+
+    hub.command(&["gateways", "add", &other.eui()]);
+    other.pull();
+    assert!(other.push(&sensor.join_request()));
+    let strangers = wait_for("the sensor to be told of", || {
+        Some(hub.json(&["pair", "status", "--json"])["strangers"].take()).filter(|list| list[0].is_object())
+    });
+    assert_eq!(strangers[0]["eui"], hex(&sensor.dev_eui).to_uppercase());
+    hub.command(&["gateways", "remove", &other.eui()]);
+    assert!(!other.push(&sensor.join_request()), "acknowledged");
+}
+
+/// The key of a shipment's list, the label's text, and a restart in between.
+#[test]
+fn a_shipment_and_a_label_are_enough() {
+    let (mut hub, mut gateway, _) = kitchen();
+    let mut sensor = Sensor::new(1, KEY);
+    let (dev_eui, join_eui) = (hex(&sensor.dev_eui).to_uppercase(), hex(&sensor.join_eui).to_uppercase());
+    let list = format!("DevEUI,AppKey,Name\n{dev_eui},{},Fridge 1\nnonsense,00,x\n", hex(&KEY));
+    let imported = hub.command_with_input(&["pair", "import", "-", "--json"], &list);
+    let imported: Value = serde_json::from_str(&imported).unwrap();
+    assert_eq!((&imported["imported"], &imported["left_out"]), (&1.into(), &1.into()));
+    let opened = hub.json(&["pair", "open", "--unit", "Fridge", "--model", "dragino/lht65n", "--json"]);
+    let code = opened["code"].as_str().unwrap();
+    let label = format!("LW:D0:{join_eui}:{dev_eui}:00000000");
+    hub.command(&["pair", "device", code, &label]);
+    assert!(hub.stop().success());
+    hub.start();
+    gateway.pull();
+    let order = gateway.push_until_answered(&sensor.join_request());
+    sensor.accept(&order.phy).unwrap();
+    let order = gateway.push_until_answered(&sensor.send(&reading(280)));
+    assert!(sensor.hear(&order.phy).unwrap().ack);
+    assert_eq!(session(&hub, code)["status"], "completed");
+    assert_eq!(hub.json(&["devices", "list", "--json"])["devices"][0]["name"], "Fridge 1");
+
+    let again = hub.try_command(&["pair", "device", code, &dev_eui], "");
+    assert!(!again.status.success(), "a session is used once");
+}

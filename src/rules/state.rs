@@ -11,7 +11,7 @@ use super::{Constants, Rule, RuleConfig, Tick};
 use crate::domain::{AlertType, DeviceNo, Severity, Temperature, UnitNo, UnitStatus};
 
 /// The first byte of a checkpoint. A build reads only its own version: older state is rebuilt by replay.
-pub const STATE_VERSION: u8 = 3;
+pub const STATE_VERSION: u8 = 4;
 
 /// The rules' whole memory. `State::default()` knows no unit until an `Event::Configured`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 //! soon is a failure known? The hub's rules beside the plain limit with a delay.
 //!
 //! Shapes and sizes are those of measured cold rooms: defrosts by the clock and on demand, deliveries, doors, failures of
-//! each kind, and what goes wrong with the data itself. The rules were tuned on seeds below 10.
+//! each kind, and what goes wrong with the data itself. The rules were tuned on seeds below 40.
 //!
 //! An alarm is *false* when it overlaps no failure (nor the pull-down after one). A failure is *known* as soon as an
 //! alarm is up that would not be up in the same month without that failure, nor was shortly before: who calls at each
@@ -21,7 +21,7 @@ use play::MINUTE_MS;
 use unit::{Failure, Unit, kitchen};
 
 /// Seeds the rules were not tuned on.
-const REPORTED: std::ops::Range<u64> = 100..102;
+const REPORTED: std::ops::Range<u64> = 100..104;
 /// After a failure ends the unit is pulled down: an alarm then is none for nothing.
 const PULL_DOWN_MIN: i64 = 6 * 60;
 /// An alarm that lasts so much longer than in a healthy month tells nobody anything yet.
@@ -175,9 +175,13 @@ fn the_hub_calls_less_for_nothing_and_knows_failures_sooner() {
         println!("{}", score.row());
     }
     let [plain, soon, late, legal, hub] = &scores[..] else { panic!("five judges") };
-    // The default delay and the next one call for nothing several times as often.
-    for [other, _] in [plain, soon] {
-        assert!(3 * hub[0].false_alarms < other.false_alarms, "{}", other.name);
+    // The default delay and the next one call for nothing several times as often, for freezers many times as often, and
+    // miss no less.
+    for [all, freezers] in [plain, soon] {
+        assert!(3 * hub[0].false_alarms < all.false_alarms, "{}", all.name);
+        assert!(20 * hub[1].false_alarms < freezers.false_alarms, "{}", freezers.name);
+        assert!(hub[0].missed <= all.missed, "{}", all.name);
+        assert!(hub[1].missed <= freezers.missed, "{}", freezers.name);
     }
     // A delay that is as quiet misses as much or more, and knows late.
     for [all, freezers] in [late, legal] {
@@ -185,8 +189,9 @@ fn the_hub_calls_less_for_nothing_and_knows_failures_sooner() {
         assert!(median(&hub[1].minutes) < median(&freezers.minutes), "{}", freezers.name);
     }
     assert!(hub[0].missed <= late[0].missed);
-    assert!(4 * hub[1].false_alarms <= 5 * legal[1].false_alarms);
-    for [other, _] in [plain, soon, late, legal] {
-        assert!(mean(&hub[0].minutes) < mean(&other.minutes), "{}", other.name);
+    assert!(2 * hub[1].false_alarms <= 3 * legal[1].false_alarms);
+    for [all, freezers] in [plain, soon, late, legal] {
+        assert!(mean(&hub[0].minutes) < mean(&all.minutes), "{}", all.name);
+        assert!(mean(&hub[1].minutes) < mean(&freezers.minutes), "{}", freezers.name);
     }
 }

@@ -11,8 +11,10 @@ const BLOCK_MS: i64 = 4 * 60 * MINUTE_MS;
 const BLOCKS: usize = 6;
 /// A slow failure takes a week: the memory has to be longer.
 const DAYS_KEPT: usize = 14;
-/// Days before the level is believed.
+/// The usual cold is known after a day; how long it is usually missed, after so many.
 const DAYS_NEEDED: usize = 3;
+/// Until then so much is waited at least: a delivery holds a room lukewarm for as long.
+const YOUNG_MS_MIN: i64 = 150 * MINUTE_MS;
 /// Hundredths of a degree between usual cold and limit, at least: with less, only the limit is watched.
 const MARGIN_MIN: i32 = 200;
 /// Hundredths of a degree by which no compressor overshoots, and how cold a freezer may be before that is known.
@@ -24,7 +26,7 @@ const BAD_DAYS: usize = 2;
 /// is added to the usual, besides a third of it.
 const ALLOWED_MS_MIN: i64 = 60 * MINUTE_MS;
 const ALLOWED_SAMPLES_MIN: i64 = 3;
-const SLACK_MS: i64 = 15 * MINUTE_MS;
+const SLACK_MS: i64 = 25 * MINUTE_MS;
 /// Told for so long and not drifting: this is the new usual.
 const ACCEPT_MS: i64 = 48 * 60 * MINUTE_MS;
 const STEADY: i32 = 80;
@@ -48,8 +50,9 @@ pub(super) struct Level {
     cold: Option<Tick>,
     /// The coldest since.
     lowest: i32,
-    /// The last time it was above the limit for long.
-    above: Option<Tick>,
+    /// For how long it was above the limit since, and when it was looked at last.
+    above_ms: i64,
+    seen: Tick,
     /// Longest time between usual cold and limit, per day.
     lukewarm: Days,
     /// Since when it fails, and the coldest at that time.
@@ -64,8 +67,9 @@ impl Level {
         self.max = max;
         self.interval_s = u16::try_from(interval_ms / 1_000).unwrap_or(u16::MAX);
         if is_above {
-            self.above = Some(tick);
+            self.above_ms = self.above_ms.saturating_add(tick.since(self.seen));
         }
+        self.seen = tick;
         self.follow_blocks(tick, value);
         let Some(line) = self.line() else {
             self.cold = None;
@@ -73,24 +77,21 @@ impl Level {
             return;
         };
         let Some(cold) = self.cold else {
-            (self.cold, self.lowest) = (Some(tick), value);
+            (self.cold, self.lowest, self.above_ms) = (Some(tick), value, 0);
             return;
         };
         // What is above the limit is not judged here.
-        let lukewarm_ms = tick.since(self.above.map_or(cold, |above| above.max(cold)));
+        let lukewarm_ms = tick.since(cold).saturating_sub(self.above_ms);
         if value <= line {
             let is_much = lukewarm_ms > ALLOWED_MS_MIN;
-            self.lukewarm
-                .push(tick, if is_much { lukewarm_ms.min(self.allowed_ms() * 6 / 5) } else { lukewarm_ms });
+            self.lukewarm.push(tick, if is_much { lukewarm_ms.min(self.most_ms()) } else { lukewarm_ms });
             (self.cold, self.lowest, self.failing) = (Some(tick), value, None);
+            self.above_ms = 0;
             return;
         }
         self.lowest = self.lowest.min(value);
         match self.failing {
-            None if lukewarm_ms > ALLOWED_MS_MIN
-                && lukewarm_ms > self.allowed_ms()
-                && self.lukewarm.count() >= DAYS_NEEDED =>
-            {
+            None if lukewarm_ms > ALLOWED_MS_MIN && lukewarm_ms > self.allowed_ms() => {
                 self.failing = Some((tick, self.lowest));
                 self.lowest = value;
             }
@@ -119,7 +120,7 @@ impl Level {
     pub fn lose_sight(&mut self, tick: Tick) {
         self.block = None;
         if self.failing.is_none() && self.cold.is_some() {
-            self.cold = Some(tick);
+            (self.cold, self.above_ms) = (Some(tick), 0);
         }
     }
 
@@ -154,10 +155,20 @@ impl Level {
         (margin >= MARGIN_MIN).then(|| usual + margin / 5 * 2)
     }
 
+    /// The most that one time between usual cold and limit teaches: what failed so early is no habit.
+    fn most_ms(&self) -> i64 {
+        if self.lukewarm.count() < DAYS_NEEDED { YOUNG_MS_MIN / 2 } else { self.allowed_ms() * 6 / 5 }
+    }
+
     fn allowed_ms(&self) -> i64 {
         let interval_ms = i64::from(self.interval_s) * 1_000;
         let usual_ms = self.lukewarm.usual_ms(BAD_DAYS) * 4 / 3 + SLACK_MS + interval_ms;
-        usual_ms.max(ALLOWED_MS_MIN + ALLOWED_SAMPLES_MIN * interval_ms)
+        let is_young = self.lukewarm.count() < DAYS_NEEDED;
+        usual_ms.max(ALLOWED_MS_MIN + ALLOWED_SAMPLES_MIN * interval_ms).max(if is_young {
+            YOUNG_MS_MIN
+        } else {
+            0
+        })
     }
 
     fn follow_blocks(&mut self, tick: Tick, value: i32) {
@@ -186,7 +197,7 @@ impl Level {
             let count = usize::from(self.day_count);
             let mut sorted = self.days;
             let (_, third, _) = sorted[..count].select_nth_unstable((count - 1) / 3);
-            self.usual_cold = (count >= DAYS_NEEDED).then_some(*third);
+            self.usual_cold = Some(*third);
         }
     }
 }

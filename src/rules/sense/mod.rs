@@ -3,7 +3,7 @@
 //! Two questions are asked of each reading, and the answers of the past are what the next one is compared with:
 //! - `bump`: above the limit, for how long has it not been turning back? A defrost heats for its time and then the
 //!   compressor pulls down; a spike of a door falls at once; a failure does neither.
-//! - `level`: below the limit, for how long has it not reached its usual cold? A compressor that works comes back to it
+//! - `level`: below the limit, for how long has it, or its mean, not reached its usual cold? A compressor that works comes back to it
 //!   after everything a kitchen does; one that fades, or one circuit of two, does not, long before the limit is crossed.
 //!
 //! Both compare with the longest of each of the last days, so that a unit's defrosts need not be told from its
@@ -25,6 +25,8 @@ use level::Level;
 const GAP_MS_MAX: i64 = 60 * MINUTE_MS;
 /// So many in a row, and it is that cold.
 const ODD_NEEDED: u8 = 4;
+/// In which the mean follows two thirds of a change: a compressor cycle of the measured rooms.
+const MEAN_MS: i64 = 30 * MINUTE_MS;
 /// Longer than two samples of a probe that flickers, and shorter than anything is allowed to be too cold.
 const FLICKER_MS: i64 = 30 * MINUTE_MS;
 
@@ -41,7 +43,10 @@ pub(super) struct Sense {
     bump: Option<Bump>,
     /// Longest time above the limit without turning back, per day.
     stalls: Days,
+    /// Its coldest, and its mean: a compressor that cycles widely is cold for a moment with half of its power, too.
     level: Level,
+    mean: Option<i32>,
+    mean_level: Level,
     /// The present excursion is held until then.
     hold: Option<Hold>,
 }
@@ -74,7 +79,9 @@ impl Sense {
         if self.heard > 0 && tick.since(self.at) > GAP_MS_MAX.max(3 * look.interval_ms) {
             (self.heard, self.bump) = (0, None);
             self.level.lose_sight(tick);
+            self.mean_level.lose_sight(tick);
         }
+        let passed_ms = tick.since(self.at);
         self.at = tick;
         let is_odd = look.celsius < self.level.coldest_sensible(max);
         self.odd = if is_odd { self.odd.saturating_add(1) } else { 0 };
@@ -88,6 +95,8 @@ impl Sense {
         let value = self.smooth(look.celsius);
         let is_long = self.bump.is_some_and(|bump| bump.age_ms(tick) >= bump::LEARN_MS_MIN);
         self.level.follow(tick, value, max, is_long, look.interval_ms);
+        let mean = self.follow_mean(value.min(max), passed_ms);
+        self.mean_level.follow(tick, mean, max, is_long, look.interval_ms);
 
         self.hold = None;
         if look.out == Some(Violated::Min) && value >= min {
@@ -99,7 +108,7 @@ impl Sense {
             let mut bump = self.bump.unwrap_or_else(|| Bump::new(tick, value));
             let is_recovering = bump.follow(tick, value, max, look.interval_ms);
             self.bump = Some(bump);
-            if !self.level.is_failing() {
+            if !self.is_failing() {
                 self.hold = Some(if is_recovering {
                     bump.recovery(tick, value, max, constants)
                 } else {
@@ -129,12 +138,14 @@ impl Sense {
 
     /// It does not reach its usual cold any more.
     pub fn is_failing(&self) -> bool {
-        self.level.is_failing()
+        self.level.is_failing() || self.mean_level.is_failing()
     }
 
     /// What can be said about an alarm that is raised now.
     pub fn estimate(&self, tick: Tick, interval_ms: i64) -> Option<Estimate> {
-        let Some(bump) = &self.bump else { return self.level.estimate(tick) };
+        let Some(bump) = &self.bump else {
+            return self.level.estimate(tick).or_else(|| self.mean_level.estimate(tick));
+        };
         let minutes = |ms: i64| u32::try_from(ms / MINUTE_MS).unwrap_or(u32::MAX);
         let (age_ms, usual_ms) = (bump.age_ms(tick), bump.allowed_ms(&self.stalls, interval_ms));
         (age_ms >= usual_ms).then(|| Estimate::OutFor { minutes: minutes(age_ms), usual: minutes(usual_ms) })
@@ -143,6 +154,7 @@ impl Sense {
     /// A person says that this is how it is meant to be, or it has been steady for long after they were told.
     pub fn accept(&mut self) {
         self.level.accept();
+        self.mean_level.accept();
     }
 
     /// The median of the last three.
@@ -158,6 +170,17 @@ impl Sense {
             2 => self.last[1].min(self.last[2]),
             _ => celsius,
         }
+    }
+
+    /// The mean of about the last compressor cycle, up to the limit: how hot a defrost gets says nothing about the rest.
+    fn follow_mean(&mut self, value: i32, passed_ms: i64) -> i32 {
+        let mean = self.mean.map_or(value, |mean| {
+            let passed_ms = passed_ms.clamp(0, 4 * MEAN_MS);
+            let step = (i64::from(value) - i64::from(mean)) * passed_ms / (passed_ms + MEAN_MS);
+            mean.saturating_add(i32::try_from(step).unwrap_or(0))
+        });
+        self.mean = Some(mean);
+        mean
     }
 
     /// Not turning back yet: until when that is usual.

@@ -277,7 +277,7 @@ fn the_form_of_a_checkpoint_is_frozen() {
     let hash = ring::digest::digest(&ring::digest::SHA256, &bytes);
     assert_eq!(
         (super::STATE_VERSION, format!("{hash:?}")),
-        (3, "SHA256:c596a576d1ffec47eb9786bd77bb95b2c5cbbbbe7478b19c66b8c60162325c19".into())
+        (4, "SHA256:d73a0eace2d2c58d8dee7646903436d856e8f3e6948269651b4c727b49285d9b".into())
     );
 }
 

@@ -137,7 +137,9 @@ fn one_circuit_of_two_is_missed_within_two_hours() {
     let told = told("walk_in -35.0..-15.0 every=60", 1, 0..LEARNED + 900, air);
     let calls = alarms(&told);
     let what = format!("{}: raise alarm warning usual_cold_missed not cold 64/63", LEARNED + 164);
-    assert_eq!(calls, [what]);
+    // A defrost of a unit that is known to fail is not excused.
+    let next = format!("{}: raise alarm critical confirm_delay_over", LEARNED + 384);
+    assert_eq!(calls, [what, next]);
 }
 
 #[test]
@@ -151,21 +153,21 @@ fn an_early_alarm_ends_when_it_is_cold_again_or_a_person_says_that_it_is_meant_s
         told.extend((!decisions.is_empty()).then(|| format!("{}: {decisions}", minute - warm_from)));
     };
     (0..warm_from + 200).for_each(|minute| play(minute, &format!("{:.2}", air(minute))));
-    (warm_from + 200..warm_from + 202).for_each(|minute| play(minute, "-21.0"));
-    (warm_from + 202..warm_from + 400).for_each(|minute| play(minute, "-16.5"));
-    play(warm_from + 400, "resolve alarm");
-    (warm_from + 401..warm_from + 900).for_each(|minute| play(minute, "-16.5"));
+    (warm_from + 200..warm_from + 260).for_each(|minute| play(minute, "-21.0"));
+    (warm_from + 260..warm_from + 500).for_each(|minute| play(minute, "-16.5"));
+    play(warm_from + 500, "resolve alarm");
+    (warm_from + 501..warm_from + 900).for_each(|minute| play(minute, "-16.5"));
     let told: Vec<&String> = told.iter().filter(|line| !line.starts_with('-')).collect();
     assert_eq!(
         told,
         [
             "64: open alarm warning max -16.50; raise alarm warning usual_cold_missed not cold 64/63; \
              ok>alarm_active usual_cold_missed",
-            "201: alarm_active>restoring back_inside",
-            "202: resolve alarm since 7501; restoring>ok good_readings",
-            "319: open alarm warning max -16.50; raise alarm warning usual_cold_missed not cold 117/116; \
+            "219: alarm_active>restoring back_inside",
+            "220: resolve alarm since 7519; restoring>ok good_readings",
+            "324: open alarm warning max -16.50; raise alarm warning usual_cold_missed not cold 64/63; \
              ok>alarm_active usual_cold_missed",
-            "400: resolve alarm by person; alarm_active>ok resolved_by_person",
+            "500: resolve alarm by person; alarm_active>ok resolved_by_person",
         ]
     );
 }

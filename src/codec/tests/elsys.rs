@@ -47,8 +47,31 @@ fn elsys_models() {
         "0100E2 0229 03000005 0A0000 0B00000000 1201",
         "internal 22.60 C, internal 41.0 %, leak true",
     );
+    // The reed switch of the EMS Door is the digital input: 1 while the magnet is near.
+    check("elsys/ems-door", 5, "03013FFA 070E0F 0B000007F4 0D01 0F00", "battery 3599 mV, closed");
+    check("elsys/ems-door", 5, "0D00", "open");
+    check("elsys/ems", 5, "0100E2 0D00", "internal 22.60 C, open");
+    check("elsys/elt-2", 5, "0D00 070E0A", "battery 3594 mV");
     for model in ["elsys/elt-2", "elsys/elt-lite"] {
         check(model, 5, "070E0A 0CFF4C", "battery 3594 mV, external -18.00 C");
         check(model, 5, "0C0352", "external fault power_on_value");
     }
+}
+
+#[test]
+fn elsys_values_measured_earlier() {
+    let at = |hex: &str, received: Option<i64>| -> Vec<(Quantity, Option<i64>)> {
+        let measured = decode("elsys/ers", 5, &bytes(hex), received.map(UnixMs)).unwrap();
+        measured.into_iter().map(|one| (one.quantity, one.at.map(|at| at.0))).collect()
+    };
+    let cold = Quantity::Temperature(CentiCelsius(-1_800));
+    let damp = Quantity::Humidity(8_000);
+    // One, two and four bytes of seconds; the values around them are the frame's own.
+    assert_eq!(at("41FF4C0A 0250", Some(1_000_000)), [(cold.clone(), Some(990_000)), (damp.clone(), None)]);
+    assert_eq!(at("81FF4C012C 0250", Some(1_000_000)), [(cold.clone(), Some(700_000)), (damp.clone(), None)]);
+    assert_eq!(at("C1FF4C000003E8", Some(1_000_000)), [(cold.clone(), Some(0))]);
+    assert_eq!(at("41FF4C00", Some(1_000_000)), [(cold, None)]);
+    // A skipped type with a time, and nobody who knows what time it is.
+    assert_eq!(at("4400640A 41FF4C0A 0250", None), [(damp, None)]);
+    check("elsys/ers", 5, "41FF4C", "error: payload ends after 3 bytes where 4 are needed");
 }

@@ -82,7 +82,7 @@ fn unknown_model_says_where_to_look() {
 fn models_are_sorted_and_found() {
     let names: Vec<&str> = models().iter().map(|model| model.name).collect();
     assert!(names.is_sorted_by(|a, b| a < b));
-    assert_eq!(names.len(), 102);
+    assert_eq!(names.len(), 103);
     for model in models() {
         assert!(std::ptr::eq(find(&model.name.to_ascii_uppercase()).unwrap(), model));
         assert!(model.check_in_s >= 60 && !model.quantities.is_empty(), "{}", model.name);

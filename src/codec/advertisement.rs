@@ -9,7 +9,7 @@ use crate::domain::Probe;
 #[derive(Clone, Copy, Debug)]
 pub enum Format {
     Bthome,
-    /// H5072, H5075, H5101, H5102: company 0xEC88.
+    /// H5072, H5075: company 0xEC88. H5101, H5102: company 1.
     Govee3Bytes,
     /// H5074: company 0xEC88.
     GoveeH5074,
@@ -20,11 +20,36 @@ pub enum Format {
     Xiaomi,
 }
 
+/// The part of an advertisement that carries a format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Manufacturer's data of one of these companies.
+    Manufacturer(&'static [u16]),
+    /// Data of the service with this 16-bit number.
+    Service(u16),
+}
+
+impl Format {
+    pub fn part(self) -> Part {
+        match self {
+            Format::Bthome => Part::Service(0xFCD2),
+            Format::Govee3Bytes => Part::Manufacturer(&[0xEC88, 0x0001]),
+            Format::GoveeH5074 => Part::Manufacturer(&[0xEC88]),
+            Format::GoveeH5179 => Part::Manufacturer(&[0x8801]),
+            Format::Ruuvi => Part::Manufacturer(&[0x0499]),
+            Format::Xiaomi => Part::Service(0x181A),
+        }
+    }
+}
+
 pub fn decode(format: Format, bytes: &[u8]) -> Result<Vec<Measurement>, CodecError> {
     let reader = &mut Reader::new(bytes);
     match format {
         Format::Bthome => bthome(reader),
-        Format::Govee3Bytes => govee_3_bytes(reader),
+        // One company, told apart by their length only: read as the other, values look right and are not.
+        Format::Govee3Bytes if bytes.len() == GOVEE_H5074_BYTES => Err(another_govee("govee/h5074")),
+        Format::GoveeH5074 if bytes.len() == GOVEE_3_BYTES_BYTES => Err(another_govee("govee/h5075")),
+        Format::Govee3Bytes => govee_3_bytes(reader, bytes.starts_with(&GOVEE_LONG_HEAD)),
         Format::GoveeH5074 => govee(reader, 1),
         // 0xEC, two bytes that change with the firmware, 1.
         Format::GoveeH5179 => govee(reader, 4),
@@ -108,9 +133,19 @@ const GOVEE_SIGN: u32 = 0x80_0000;
 /// Set in the battery's byte by a sensor that failed.
 const GOVEE_FAILED: u8 = 0x80;
 
+const GOVEE_3_BYTES_BYTES: usize = 6;
+const GOVEE_H5074_BYTES: usize = 7;
+
+fn another_govee(model: &str) -> CodecError {
+    CodecError::Malformed(format!("it looks like a {model}; pair it as one"))
+}
+
+/// Before the number of an H5101 or H5102; the others have a zero there.
+const GOVEE_LONG_HEAD: [u8; 2] = [1, 1];
+
 /// Temperature and humidity in one number: tenths of a degree * 1000 + tenths of a percent.
-fn govee_3_bytes(reader: &mut Reader<'_>) -> Result<Vec<Measurement>, CodecError> {
-    reader.skip(1)?;
+fn govee_3_bytes(reader: &mut Reader<'_>, has_long_head: bool) -> Result<Vec<Measurement>, CodecError> {
+    reader.skip(if has_long_head { GOVEE_LONG_HEAD.len() } else { 1 })?;
     let raw = reader.exactly(3)?.iter().fold(0, |raw, byte| raw << 8 | u32::from(*byte));
     let battery = reader.u8()?;
     if battery & GOVEE_FAILED != 0 {

@@ -1,6 +1,6 @@
 //! The models: what each is called, where and how often it sends, what it measures, and which decoder reads it.
 
-use super::{CodecError, Measurement};
+use super::{CodecError, Measurement, Part};
 use super::{
     adeunis, advertisement, browan, cayenne, decentlab, dragino, elsys, enless, laird, mclimate, milesight,
     netvox, tektelic,
@@ -10,7 +10,7 @@ use crate::domain::{Probe, UnixMs};
 /// LoRaWAN's usual application port.
 const DEFAULT_PORT: u8 = 1;
 
-/// Advertisements come every few seconds; a gateway hands on one in a minute or in five.
+/// Advertisements come every few seconds; the hub takes one a minute, a gateway hands on one in a minute or in five.
 const ADVERTISEMENT_S: u32 = 300;
 
 /// A device type this hub can decode.
@@ -56,6 +56,14 @@ impl Model {
 
     pub fn measures(&self, quantity: &str) -> bool {
         self.quantities.contains(&quantity)
+    }
+
+    /// The part of a Bluetooth advertisement that it is read from; None: it does not advertise.
+    pub fn advertised(&self) -> Option<Part> {
+        match self.codec {
+            Codec::Advertisement(format) => Some(format.part()),
+            _ => None,
+        }
     }
 
     /// Decodes a payload from one of its ports.

@@ -46,8 +46,13 @@ fn govee() {
     check("govee/h5075", 0, "00 03519E 64 00", "internal 21.70 C, internal 50.2 %, battery 100 %");
     check("govee/h5075", 0, "00 82C0B0 5F 00", "internal -18.00 C, internal 40.0 %, battery 95 %");
     check("govee/h5075", 0, "00 03519E E4 00", "internal fault reported");
+    // H5101 and H5102.
+    check("govee/h5075", 0, "0101 036DCC 5C", "internal 22.40 C, internal 71.6 %, battery 92 %");
+    check("govee/h5075", 0, "0101 82C0B0 5F", "internal -18.00 C, internal 40.0 %, battery 95 %");
     check("govee/h5074", 0, "00 DD07 9113 64 02", "internal 20.13 C, internal 50.1 %, battery 100 %");
     check("govee/h5074", 0, "00 F8F8 9113 64 02", "internal -18.00 C, internal 50.1 %, battery 100 %");
+    check("govee/h5075", 0, "00 DD07 9113 64 02", "error: it looks like a govee/h5074; pair it as one");
+    check("govee/h5074", 0, "00 03519E 64 00", "error: it looks like a govee/h5075; pair it as one");
     check("govee/h5179", 0, "EC000101 0A0A A406 64", "internal 25.70 C, internal 17.0 %, battery 100 %");
     check("govee/h5179", 0, "EC000101 F8F8 A406 64", "internal -18.00 C, internal 17.0 %, battery 100 %");
 }

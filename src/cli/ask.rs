@@ -77,7 +77,7 @@ pub enum DevicesCommand {
         /// internal, external, or a number; else the model's measuring probe.
         #[arg(long)]
         probe: Option<String>,
-        /// serial, mqtt, modbus, onewire or current; needed for an address that is no EUI.
+        /// serial, mqtt, modbus, onewire, current or ble; needed for an address that is no EUI.
         #[arg(long)]
         source: Option<String>,
         /// The configured name of the port or broker it is heard on.

@@ -51,13 +51,14 @@ pub fn check(config: &Config) -> Findings {
     uplink(config, &mut found);
     rules(config, &mut found);
     super::check_wired::check(config, &mut found);
+    super::ble::check(config, &mut found);
     super::check_notify::check(config, &mut found);
     power(config, &mut found);
     found.require(EnvFilter::try_new(&config.log.level).is_ok(), || {
         format!("[log] level = {:?} must be error, warn, info, debug or a filter of them", config.log.level)
     });
     found.prefer(source_names(config).next().is_some(), || {
-        "there is no section of a source ([[serial]], [[mqtt]], [lorawan], [[modbus]], [onewire], [[current]]): the hub hears no sensor"
+        "there is no section of a source ([[serial]], [[mqtt]], [lorawan], [[modbus]], [onewire], [[current]], [ble]): the hub hears no sensor"
             .into()
     });
     found
@@ -141,7 +142,8 @@ fn source_names(config: &Config) -> impl Iterator<Item = &String> {
     let modbus = config.modbus.iter().map(|bus| &bus.name);
     let onewire = config.onewire.iter().map(|section| &section.name);
     let current = config.current.iter().map(|section| &section.name);
-    serial.chain(mqtt).chain(lorawan).chain(modbus).chain(onewire).chain(current)
+    let ble = config.ble.iter().map(|section| &section.name);
+    serial.chain(mqtt).chain(lorawan).chain(modbus).chain(onewire).chain(current).chain(ble)
 }
 
 pub fn is_name(name: &str, found: &mut Findings) {

@@ -1,5 +1,6 @@
 //! Configuration: one TOML file, loaded once; each task is handed its own section.
 
+mod ble;
 mod check;
 mod check_notify;
 mod check_wired;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+pub use ble::{BleAddress, BleDevice, BleSection};
 pub use check::Findings;
 pub use lorawan::{LorawanSection, RegionName};
 pub use notify::{
@@ -51,6 +53,7 @@ pub struct Config {
     pub modbus: Vec<ModbusSection>,
     pub onewire: Option<OneWireSection>,
     pub current: Vec<CurrentSection>,
+    pub ble: Option<BleSection>,
     pub uplink: UplinkSection,
     pub control: ControlSection,
     pub rules: Constants,

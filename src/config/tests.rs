@@ -1,7 +1,9 @@
+mod ble;
 mod wired;
 
 use super::*;
 use crate::domain::Scale;
+use ble::check_shown_bluetooth;
 use wired::check_shown_wires;
 
 /// The example with every setting switched on (`#key` without a space is a setting, `# text` is prose).
@@ -21,6 +23,7 @@ fn the_example_shows_every_key_with_its_default() {
     assert_eq!((serial.baud, mqtt.keep_alive_s), (Some(serial.preset.default_baud()), keep_alive_default()));
     assert_eq!(mqtt.topics, Some(mqtt.kind.topics().iter().map(|topic| (*topic).to_owned()).collect()));
     check_shown_wires(&mut shown);
+    check_shown_bluetooth(&mut shown);
     check_shown_channels(&mut shown.notify);
     // The section has no default region, and so is absent by default; its keys have theirs.
     let mut lorawan = shown.lorawan.take().unwrap();
@@ -46,6 +49,8 @@ fn the_example_shows_every_key_with_its_default() {
         "modbus.device.register",
         "onewire",
         "current",
+        "ble",
+        "ble.device",
         "uplink",
         "power",
         "control",
@@ -59,8 +64,10 @@ fn the_example_shows_every_key_with_its_default() {
         "notify.mqtt",
         "log",
     ] {
-        let is_one =
-            ["hub", "store", "clock", "lorawan", "onewire", "uplink", "power", "control", "rules", "log"];
+        let is_one = [
+            "hub", "store", "clock", "lorawan", "onewire", "ble", "uplink", "power", "control", "rules",
+            "log",
+        ];
         let is_one_channel = ["notify", "notify.button", "notify.modem", "notify.smtp"];
         let is_list = !is_one.contains(&section) && !is_one_channel.contains(&section);
         let header = if is_list { format!("[[{section}]]") } else { format!("[{section}]") };

@@ -224,10 +224,15 @@ impl Core {
                 );
             };
             let Some(source) = Source::ALL.into_iter().find(|known| known.as_str() == source) else {
-                bail!("source {source:?} is not known; use serial, mqtt, modbus, onewire or current");
+                bail!("source {source:?} is not known; use serial, mqtt, modbus, onewire, current or ble");
             };
-            let eui = local_eui(self.epoch.epoch, source, port, &add.address);
-            (Some(source), port.clone(), add.address.clone(), eui)
+            let address = match source {
+                // As the source writes it, whatever a label or an app does.
+                Source::Ble => add.address.to_ascii_uppercase(),
+                _ => add.address.clone(),
+            };
+            let eui = local_eui(self.epoch.epoch, source, port, &address);
+            (Some(source), port.clone(), address, eui)
         };
         let taken = self.registry.devices.iter().any(|device| {
             device.eui == eui || (device.source == source && device.port == port && device.address == address)

@@ -24,6 +24,7 @@ use crate::frame::SourceEvent;
 use crate::pipeline::driver::{CoreHandle, JOBS_QUEUED_MAX, drive};
 use crate::pipeline::settings::{Mode, Settings};
 use crate::pipeline::{Core, Random};
+use crate::source::ble::Ble;
 use crate::source::current::Current;
 use crate::source::gateways::Gateways;
 use crate::source::modbus::Modbus;
@@ -239,6 +240,10 @@ fn spawn_sources(
     for section in &config.current {
         let (source, context) = (Current::new(section.clone()), contexts.next());
         tasks.spawn(async move { source.run(context).await.map(|()| "current") });
+    }
+    if let Some(section) = &config.ble {
+        let (source, context) = (Ble::new(section.clone()), contexts.next());
+        tasks.spawn(async move { source.run(context).await.map(|()| "ble") });
     }
 }
 

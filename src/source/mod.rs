@@ -1,6 +1,7 @@
 //! Sources of frames: each a task that retries by itself (a flapping broker, an unplugged adapter) and ends only when
 //! the hub stops or by a bug.
 
+pub mod ble;
 pub mod current;
 pub mod gateways;
 pub mod modbus;

@@ -1,9 +1,12 @@
-//! The whole way with nothing but real parts: hub and receiver processes, a pseudo-terminal, Mosquitto, PostgreSQL.
+//! The whole way with nothing but real parts: hub and receiver processes, a pseudo-terminal, Mosquitto, PostgreSQL, D-Bus.
 
+#[path = "../support/bluez.rs"]
+mod bluez;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod alarm;
+mod ble;
 mod central;
 mod demo;
 mod people;

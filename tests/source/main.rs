@@ -1,8 +1,11 @@
-//! Sources against the real thing: a pseudo-terminal and a Mosquitto that loses its power.
+//! Sources against the real thing: a pseudo-terminal, a Mosquitto that loses its power, a D-Bus.
 
+#[path = "../support/bluez.rs"]
+mod bluez;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ble;
 mod heard;
 mod modbus;
 mod mqtt;

@@ -24,7 +24,7 @@ pub use mqtt::{Publisher, options as mqtt_options};
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, connect};
 pub use process::{Running, Scratch, Signal};
-pub use programs::{demo_program, hub_program, receiver_program};
+pub use programs::{dbus_daemon_program, demo_program, hub_program, receiver_program};
 pub use pty::{Pty, open_pair};
 pub use receiver::Receiver;
 

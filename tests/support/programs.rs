@@ -25,6 +25,12 @@ pub fn pgbouncer_program() -> PathBuf {
     found(path, "the pooler", "pgbouncer", "PGBOUNCER to its path")
 }
 
+#[track_caller]
+pub fn dbus_daemon_program() -> PathBuf {
+    let path = from_variable("DBUS_DAEMON").or_else(|| on_path("dbus-daemon"));
+    found(path, "the D-Bus", "dbus-daemon", "DBUS_DAEMON to its path")
+}
+
 /// The receiver's binary. Cargo tells tests only of binaries of their own package, and one found lying in `target` may be
 /// older than the code: so its path is always given.
 #[track_caller]

@@ -1,4 +1,5 @@
-//! Payload codecs: bytes of a device to measurements, by model. Pure; one file per vendor; tables where a table says it.
+//! Payload codecs: bytes of a device to measurements, by model. Pure; one file per vendor; tables where a table says it;
+//! `script` for what a user brings along.
 
 mod adeunis;
 mod advertisement;
@@ -13,6 +14,7 @@ mod mclimate;
 mod milesight;
 mod models;
 mod netvox;
+pub mod script;
 mod tektelic;
 mod value;
 mod wired;
@@ -27,6 +29,7 @@ pub use models::{Model, find, models};
 pub use value::{celsius, humidity};
 pub use wired::{Measures, Span, probe};
 
+use self::script::{Call, Monotonic, Run, Script, ScriptError};
 use crate::domain::{CentiCelsius, Probe, UnixMs};
 
 /// One value of a frame.
@@ -106,6 +109,17 @@ pub fn decode(
     received: Option<UnixMs>,
 ) -> Result<Vec<Measurement>, CodecError> {
     let model = find(model).ok_or_else(|| CodecError::UnknownModel(model.to_owned()))?;
+    let no_script = &mut |_: &Call<'_>| Err(ScriptError::NotRun("this is a native codec".to_owned()));
+    decode_as(model, f_port, bytes, received, no_script).map(|decoded| decoded.measurements)
+}
+
+fn decode_as(
+    model: &Model<'_>,
+    f_port: u8,
+    bytes: &[u8],
+    received: Option<UnixMs>,
+    run: &mut Run<'_>,
+) -> Result<Decoded, CodecError> {
     let f_port = if f_port == NO_PORT { model.default_port() } else { f_port };
     if !model.ports.is_empty() && !model.ports.contains(&f_port) {
         return Err(CodecError::Port { model: model.name.to_owned(), f_port });
@@ -113,7 +127,65 @@ pub fn decode(
     if bytes.is_empty() {
         return Err(CodecError::Short { got: 0, wanted: 1 });
     }
-    model.decode(f_port, bytes, received)
+    model.decode(f_port, bytes, received, run)
+}
+
+/// What a payload holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decoded {
+    pub measurements: Vec<Measurement>,
+    /// Of a script, which calls the payload odd and decodes it all the same.
+    pub warnings: u32,
+}
+
+/// The codecs of this hub: the native ones, and the scripts that were dropped in.
+#[derive(Clone, Debug, Default)]
+pub struct Codecs {
+    scripts: Vec<Script>,
+}
+
+impl Codecs {
+    /// Of two scripts for one model the first counts.
+    pub fn with(scripts: Vec<Script>) -> Self {
+        Self { scripts }
+    }
+
+    /// All models: the native ones, then the scripts.
+    pub fn models(&self) -> impl Iterator<Item = Model<'_>> {
+        models().iter().copied().chain(self.scripts.iter().map(Script::model))
+    }
+
+    /// The model of this name, case ignored.
+    pub fn find(&self, name: &str) -> Option<Model<'_>> {
+        self.models().find(|model| model.name.eq_ignore_ascii_case(name))
+    }
+
+    /// What keeps scripts from being run, in sentences. Runs each in this process.
+    pub fn check(&self, clock: &Monotonic) -> Vec<String> {
+        self.scripts
+            .iter()
+            .filter_map(|script| script.check(clock).err())
+            .map(|error| error.to_string())
+            .collect()
+    }
+
+    /// The probe that measures the cold room, of a model that may not be known.
+    pub fn measuring_of(&self, name: &str) -> Probe {
+        self.find(name).map_or(Probe::INTERNAL, |model| model.measuring)
+    }
+
+    /// Decodes as [`decode`] does, scripts too, by `run`.
+    pub fn decode(
+        &self,
+        model: &str,
+        f_port: u8,
+        bytes: &[u8],
+        received: Option<UnixMs>,
+        run: &mut Run<'_>,
+    ) -> Result<Decoded, CodecError> {
+        let model = self.find(model).ok_or_else(|| CodecError::UnknownModel(model.to_owned()))?;
+        decode_as(&model, f_port, bytes, received, run)
+    }
 }
 
 /// Why a payload gives no measurements.
@@ -127,4 +199,6 @@ pub enum CodecError {
     Short { got: usize, wanted: usize },
     #[error("{0}")]
     Malformed(String),
+    #[error(transparent)]
+    Script(#[from] ScriptError),
 }

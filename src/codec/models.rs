@@ -1,6 +1,7 @@
 //! The models: what each is called, where and how often it sends, what it measures, and which decoder reads it.
 
-use super::{CodecError, Measurement, Part};
+use super::script::{Run, Script};
+use super::{CodecError, Decoded, Part};
 use super::{
     adeunis, advertisement, browan, cayenne, decentlab, dragino, elsys, enless, laird, mclimate, milesight,
     netvox, tektelic,
@@ -14,23 +15,23 @@ const DEFAULT_PORT: u8 = 1;
 const ADVERTISEMENT_S: u32 = 300;
 
 /// A device type this hub can decode.
-#[derive(Debug)]
-pub struct Model {
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'a> {
     /// "vendor/model", lower case.
-    pub name: &'static str,
+    pub name: &'a str,
     /// The ports it sends on. Empty: any, since the port is configured on the device.
-    pub ports: &'static [u8],
+    pub ports: &'a [u8],
     /// How often it sends when nobody changed that, in seconds, by the maker's manual.
     pub check_in_s: u32,
     /// The probe that measures the cold room: the one on a cable where the model has one.
     pub measuring: Probe,
     /// What it measures: "temperature", "humidity", "door", "leak", "battery" (the names of the `decode` command).
-    pub quantities: &'static [&'static str],
-    codec: Codec,
+    pub quantities: &'a [&'static str],
+    codec: Codec<'a>,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Codec {
+enum Codec<'a> {
     AdeunisComfort,
     AdeunisTemp4,
     Advertisement(advertisement::Format),
@@ -45,10 +46,23 @@ enum Codec {
     MclimateHt,
     Milesight(&'static milesight::Shape),
     Netvox(&'static netvox::Device),
+    Script(&'a Script),
     Tektelic(tektelic::Kind),
 }
 
-impl Model {
+impl<'a> Model<'a> {
+    /// The model that a script decodes.
+    pub(super) fn of_script(
+        script: &'a Script,
+        name: &'a str,
+        ports: &'a [u8],
+        check_in_s: u32,
+        measuring: Probe,
+        quantities: &'a [&'static str],
+    ) -> Self {
+        Self { name, ports, check_in_s, measuring, quantities, codec: Codec::Script(script) }
+    }
+
     /// The port that [`NO_PORT`](super::NO_PORT) means.
     pub fn default_port(&self) -> u8 {
         self.ports.first().copied().unwrap_or(DEFAULT_PORT)
@@ -66,14 +80,20 @@ impl Model {
         }
     }
 
-    /// Decodes a payload from one of its ports.
+    /// True of a user's script.
+    pub fn is_script(&self) -> bool {
+        matches!(self.codec, Codec::Script(_))
+    }
+
+    /// Decodes a payload from one of its ports; a script's is run by `run`.
     pub(super) fn decode(
         &self,
         f_port: u8,
         bytes: &[u8],
         received: Option<UnixMs>,
-    ) -> Result<Vec<Measurement>, CodecError> {
-        match self.codec {
+        run: &mut Run<'_>,
+    ) -> Result<Decoded, CodecError> {
+        let measurements = match self.codec {
             Codec::AdeunisComfort => adeunis::comfort(bytes),
             Codec::AdeunisTemp4 => adeunis::temp_4(bytes),
             Codec::Advertisement(format) => advertisement::decode(format, bytes),
@@ -89,17 +109,19 @@ impl Model {
             Codec::Milesight(shape) => milesight::decode(shape, bytes),
             Codec::Netvox(device) => netvox::decode(device, f_port, bytes),
             Codec::Tektelic(kind) => tektelic::decode(kind, f_port, bytes),
-        }
+            Codec::Script(script) => return script.decode(f_port, bytes, received, run),
+        }?;
+        Ok(Decoded { measurements, warnings: 0 })
     }
 }
 
 /// All models, by name.
-pub fn models() -> &'static [Model] {
+pub fn models() -> &'static [Model<'static>] {
     MODELS
 }
 
 /// The model of this name, case ignored.
-pub fn find(name: &str) -> Option<&'static Model> {
+pub fn find(name: &str) -> Option<&'static Model<'static>> {
     MODELS.iter().find(|model| model.name.eq_ignore_ascii_case(name))
 }
 
@@ -109,8 +131,8 @@ const fn model(
     check_in_s: u32,
     measuring: Probe,
     quantities: &'static [&'static str],
-    codec: Codec,
-) -> Model {
+    codec: Codec<'static>,
+) -> Model<'static> {
     Model { name, ports, check_in_s, measuring, quantities, codec }
 }
 
@@ -166,7 +188,7 @@ use Codec::{
 /// By name, one a line. `elsys/elsys` is any Elsys sensor and `bthome/bthome` any of BTHome 2, since they all speak the same
 /// types.
 #[rustfmt::skip]
-const MODELS: &[Model] = &[
+const MODELS: &[Model<'static>] = &[
     model("adeunis/comfort", ADEUNIS, 3_600, INTERNAL, CLIMATE_ONLY, AdeunisComfort),
     model("adeunis/temp-4", ADEUNIS, 3_600, PROBE_1, TEMPERATURE_ONLY, AdeunisTemp4),
     model("browan/merryiot-cd10", &[browan::CD10_PORT], 3_600, INTERNAL, CLIMATE, Browan(browan::Kind::Cd10)),

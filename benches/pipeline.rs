@@ -93,6 +93,8 @@ impl Hub {
             bytes_max: Some(4 << 30),
             notify: NotifySettings::of(&NotifySection::default()),
             lorawan: None,
+            codecs: Arc::default(),
+            scripts: frostguard_hub::pipeline::scripts::Place::Here,
             mode: Mode::Service,
         };
         let seed = u64::from(self.counter) + 1;

@@ -70,6 +70,7 @@ event_types! {
         PAIRING_OPENED = "pairing_opened", "Pairing {code} was opened";
         PAIRING_FAILED = "pairing_failed", "Pairing {code} did not succeed: {reason}";
         NONCES_FLUSHED = "nonces_flushed", "The join nonces of {eui} were flushed";
+        FRAMES_REDECODED = "frames_redecoded", "{frames} kept frames of {device} were decoded again and gave {readings} readings";
         CALIBRATION_RECORDED = "calibration_recorded", "{device} was calibrated: {offset}";
         CALIBRATION_REFUSED = "calibration_refused", "A calibration of {device} is ignored: {reason}";
     }

@@ -169,7 +169,14 @@ pub fn devices(config: Option<&Path>, command: DevicesCommand) -> Result<()> {
             let value = ask(config, &Request::DevicesFlushNonces { device })?;
             if json { out::json(&value) } else { lists::said(&value) }
         }
-        DevicesCommand::Models(args) => super::decode::run_models(&args, &mut std::io::stdout().lock()),
+        DevicesCommand::Models(args) => {
+            let (codecs, mut problems) = Config::load(config)?.codecs();
+            problems.extend(codecs.check(&super::script_worker::clock()?));
+            for problem in problems {
+                out::warning(&problem);
+            }
+            super::decode::run_models(&codecs, &args, &mut std::io::stdout().lock())
+        }
     }
 }
 

@@ -26,7 +26,8 @@ pub fn run(path: Option<&Path>, command: &Command) -> Result<()> {
 fn check(path: Option<&Path>) -> Result<()> {
     let config = path.map_or_else(|| Ok(Config::default()), Config::read)?;
     let shown = path.map_or_else(|| "the defaults (no file)".into(), |path| path.display().to_string());
-    let findings = config.check();
+    let mut findings = config.check();
+    findings.warnings.extend(config.codecs().0.check(&super::script_worker::clock()?));
     for warning in &findings.warnings {
         out::line(&format!("warning: {warning}"))?;
     }

@@ -1,6 +1,7 @@
 //! `decode` and `devices models`: what the hub makes of a payload, without a hub.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -8,15 +9,20 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Number, Value};
 
-use crate::codec::{self, DoorState, Fault, Measurement, Model, Quantity};
+use crate::codec::script::{self, MANIFEST_BYTES_MAX, SCRIPT_BYTES_MAX, Script, ScriptError};
+use crate::codec::{self, Codecs, DoorState, Fault, Measurement, Model, Quantity};
+use crate::config::{Config, read_text};
 use crate::domain::UnixMs;
 
 /// Decode a payload of a device.
 #[derive(Args, Debug)]
 pub struct DecodeArgs {
     /// The device's model, as `devices models` lists them.
-    #[arg(long, value_name = "VENDOR/MODEL")]
-    pub model: String,
+    #[arg(long, value_name = "VENDOR/MODEL", required_unless_present = "script", conflicts_with = "script")]
+    pub model: Option<String>,
+    /// A codec in JavaScript: by the TOML beside it, or, where there is none, what that TOML could be.
+    #[arg(long, value_name = "FILE.js", requires = "port")]
+    pub script: Option<PathBuf>,
     /// LoRaWAN port of the payload; the model's usual one if left out.
     #[arg(long, value_name = "N")]
     pub port: Option<u8>,
@@ -58,6 +64,7 @@ pub struct Row {
 
 /// Decodes hexadecimal bytes of `model`; the rows are in the frame's order.
 pub fn decode_to_rows(
+    codecs: &Codecs,
     model: &str,
     f_port: Option<u8>,
     received: Option<UnixMs>,
@@ -70,14 +77,31 @@ pub fn decode_to_rows(
         None => codec::NO_PORT,
     };
     let bytes = unhex(hex)?;
-    let measurements = codec::decode(model, f_port, &bytes, received)
+    let decoded = codecs
+        .decode(model, f_port, &bytes, received, &mut run_here)
         .with_context(|| format!("decode {} bytes of {model}", bytes.len()))?;
-    Ok(measurements.iter().map(Row::of).collect())
+    Ok(decoded.measurements.iter().map(Row::of).collect())
 }
 
 /// Prints the measurements of a payload as a JSON list or a table.
-pub fn run(args: &DecodeArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let rows = decode_to_rows(&args.model, args.port, args.at, &args.hex.concat())?;
+pub fn run(config: Option<&Path>, args: &DecodeArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let hex = args.hex.concat();
+    let rows = match (&args.model, &args.script) {
+        (_, Some(script)) => match by_script(script, args, &hex)? {
+            Said::Rows(rows) => rows,
+            Said::Proposal(toml) => return Ok(out.write_all(toml.as_bytes())?),
+        },
+        (model, None) => {
+            let model = model.as_deref().unwrap_or_default();
+            // A native model needs no configuration to be read.
+            let codecs = if codec::find(model).is_some() {
+                Codecs::default()
+            } else {
+                Config::load(config)?.codecs().0
+            };
+            decode_to_rows(&codecs, model, args.port, args.at, &hex)?
+        }
+    };
     if args.json {
         return print_json(&rows, out);
     }
@@ -97,14 +121,46 @@ pub fn run(args: &DecodeArgs, out: &mut impl Write) -> anyhow::Result<()> {
     print_table(&table, out)
 }
 
+enum Said {
+    Rows(Vec<Row>),
+    Proposal(String),
+}
+
+/// What a script that is not installed yet makes of a payload.
+fn by_script(path: &Path, args: &DecodeArgs, hex: &str) -> anyhow::Result<Said> {
+    let name = path.file_stem().and_then(|name| name.to_str()).context("a script is a file named NAME.js")?;
+    let source = read_text(path, SCRIPT_BYTES_MAX)?;
+    let port =
+        args.port.filter(|port| *port != codec::NO_PORT).context("port 0 carries no payload of a device")?;
+    let beside = path.with_extension("toml");
+    if !beside.exists() {
+        let sent = (port, unhex(hex)?);
+        let toml = script::suggest(name, &source, (sent.0, &sent.1), args.at, &mut run_here)
+            .with_context(|| format!("run {}", path.display()))?;
+        return Ok(Said::Proposal(toml));
+    }
+    let manifest = read_text(&beside, MANIFEST_BYTES_MAX)?;
+    let script = Script::new(name, &source, &manifest).map_err(|reason| anyhow::anyhow!(reason))?;
+    let model = script.model().name.to_owned();
+    Ok(Said::Rows(decode_to_rows(&Codecs::with(vec![script]), &model, Some(port), args.at, hex)?))
+}
+
+/// Runs a script in this process, which ends after it.
+fn run_here(call: &script::Call<'_>) -> Result<String, ScriptError> {
+    script::run(
+        call,
+        &super::script_worker::clock().map_err(|error| ScriptError::NotRun(format!("{error:#}")))?,
+    )
+}
+
 /// Prints the known models as a JSON list or a table.
-pub fn run_models(args: &ModelsArgs, out: &mut impl Write) -> anyhow::Result<()> {
+pub fn run_models(codecs: &Codecs, args: &ModelsArgs, out: &mut impl Write) -> anyhow::Result<()> {
     if args.json {
-        let models: Vec<Value> = codec::models().iter().map(model_json).collect();
+        let models: Vec<Value> = codecs.models().map(|model| model_json(&model)).collect();
         return print_json(&models, out);
     }
-    let mut table = vec![["MODEL", "PORTS", "SENDS EVERY", "PROBE", "MEASURES"].map(str::to_owned)];
-    table.extend(codec::models().iter().map(|model| {
+    let mut table = vec![["MODEL", "PORTS", "SENDS EVERY", "PROBE", "MEASURES", ""].map(str::to_owned)];
+    table.extend(codecs.models().map(|model| {
         let ports: Vec<String> = model.ports.iter().map(u8::to_string).collect();
         [
             model.name.to_owned(),
@@ -112,6 +168,7 @@ pub fn run_models(args: &ModelsArgs, out: &mut impl Write) -> anyhow::Result<()>
             interval(model.check_in_s),
             model.measuring.to_string(),
             model.quantities.join(", "),
+            if model.is_script() { "script".to_owned() } else { String::new() },
         ]
     }));
     print_table(&table, out)
@@ -145,13 +202,14 @@ fn hundredths(value: i32) -> Value {
     Number::from_f64(f64::from(value) / 100.0).map_or(Value::Null, Value::Number)
 }
 
-fn model_json(model: &Model) -> Value {
+fn model_json(model: &Model<'_>) -> Value {
     serde_json::json!({
         "model": model.name,
         "ports": model.ports,
         "check_in_s": model.check_in_s,
         "probe": model.measuring.to_string(),
         "quantities": model.quantities,
+        "script": model.is_script(),
     })
 }
 
@@ -218,7 +276,7 @@ mod tests {
     fn output(args: &[&str]) -> Result<String, String> {
         let cli = Cli::try_parse_from([&["decode"], args].concat()).map_err(|error| error.to_string())?;
         let mut out = Vec::new();
-        run(&cli.decode, &mut out).map_err(|error| format!("{error:#}"))?;
+        run(None, &cli.decode, &mut out).map_err(|error| format!("{error:#}"))?;
         Ok(String::from_utf8(out).unwrap())
     }
 
@@ -311,7 +369,7 @@ mod tests {
     fn models_are_listed() {
         let list = |json| {
             let mut out = Vec::new();
-            run_models(&ModelsArgs { json }, &mut out).unwrap();
+            run_models(&Codecs::default(), &ModelsArgs { json }, &mut out).unwrap();
             String::from_utf8(out).unwrap()
         };
         let text = list(false);
@@ -327,8 +385,30 @@ mod tests {
         assert_eq!(
             door,
             Some(
-                &json!({"model":"dragino/lds02","ports":[10, 7],"check_in_s":86_400,"probe":"internal","quantities":["door","battery"]})
+                &json!({"model":"dragino/lds02","ports":[10, 7],"check_in_s":86_400,"probe":"internal","quantities":["door","battery"],"script":false})
             )
         );
+    }
+
+    #[test]
+    fn a_script_is_tried_before_it_is_installed() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("logger.js");
+        std::fs::write(&script, "function Decoder(b) { return {TempC: (b[0] << 8 | b[1]) / 100, x: 1}; }")
+            .unwrap();
+        let args = ["--script", script.to_str().unwrap(), "--port", "2", "0190"];
+        let proposed = output(&args).unwrap();
+        assert!(
+            proposed.contains("[[map]]  # 4\npath = \"TempC\"") && proposed.contains("#   x = 1"),
+            "{proposed}"
+        );
+        std::fs::write(script.with_extension("toml"), proposed).unwrap();
+        assert_eq!(
+            output(&args).unwrap(),
+            "PROBE     QUANTITY     VALUE   AT\ninternal  temperature  4.0 °C\n"
+        );
+        assert!(output(&["--script", script.to_str().unwrap(), "00"]).unwrap_err().contains("--port"));
+        std::fs::write(&script, "function Decoder(b) {\n return {;\n}").unwrap();
+        assert!(output(&args).unwrap_err().contains("logger.js line 2: "), "{}", output(&args).unwrap_err());
     }
 }

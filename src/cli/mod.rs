@@ -12,9 +12,11 @@ pub mod out;
 pub mod pair;
 pub mod people;
 pub mod power;
+pub mod redecode;
 pub mod replay;
 pub mod rules;
 pub mod run;
+pub mod script_worker;
 pub mod sql;
 
 use std::path::PathBuf;
@@ -82,8 +84,13 @@ enum Command {
     /// The rules, on what was measured.
     #[command(subcommand)]
     Rules(rules::Command),
-    /// Decode one payload of a sensor.
+    /// Decode one payload of a sensor, or propose what belongs beside a script.
     Decode(decode::DecodeArgs),
+    /// Decode kept frames again, after a codec was mended, and add what they say as late readings.
+    Redecode(redecode::Args),
+    /// Run scripts for the hub.
+    #[command(hide = true)]
+    ScriptWorker,
     /// A simulated kitchen, a hub and a central in one terminal.
     #[cfg(feature = "demo")]
     Demo(crate::demo::DemoArgs),
@@ -128,7 +135,9 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Config(command) => config::run(path.as_deref(), &command),
         Command::Sql(args) => sql::run(path.as_deref(), &args),
         Command::Rules(command) => rules::run(path.as_deref(), &command),
-        Command::Decode(args) => decode::run(&args, &mut std::io::stdout().lock()),
+        Command::Decode(args) => decode::run(path.as_deref(), &args, &mut std::io::stdout().lock()),
+        Command::ScriptWorker => script_worker::run(),
+        Command::Redecode(args) => redecode::run(path.as_deref(), args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => crate::demo::demo(&args),
         #[cfg(feature = "demo")]

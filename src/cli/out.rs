@@ -12,6 +12,12 @@ pub fn line(text: &str) -> Result<()> {
     Ok(())
 }
 
+/// Writes one line to standard error, where what scripts read is not disturbed.
+pub fn warning(text: &str) {
+    // It may be closed; there is nobody to tell then.
+    let _ = writeln!(std::io::stderr(), "warning: {}", shown(text));
+}
+
 /// Writes JSON, indented, for scripts and people.
 pub fn json(value: &Value) -> Result<()> {
     line(&serde_json::to_string_pretty(value)?)

@@ -57,6 +57,10 @@ pub fn check(config: &Config) -> Findings {
     found.require(EnvFilter::try_new(&config.log.level).is_ok(), || {
         format!("[log] level = {:?} must be error, warn, info, debug or a filter of them", config.log.level)
     });
+    // One that is left out keeps no other sensor from being heard.
+    found
+        .warnings
+        .extend(config.codecs().1.into_iter().map(|problem| format!("a codec is left out: {problem}")));
     found.prefer(source_names(config).next().is_some(), || {
         "there is no section of a source ([[serial]], [[mqtt]], [lorawan], [[modbus]], [onewire], [[current]], [ble]): the hub hears no sensor"
             .into()

@@ -4,6 +4,7 @@ mod ble;
 mod check;
 mod check_notify;
 mod check_wired;
+mod codecs;
 mod lorawan;
 mod notify;
 mod power;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 
 pub use ble::{BleAddress, BleDevice, BleSection};
 pub use check::Findings;
+pub use codecs::text as read_text;
 pub use lorawan::{LorawanSection, RegionName};
 pub use notify::{
     ButtonSection, ModemMode, ModemSection, NotifyMqttSection, NotifySection, QuietHours, SignalRole,

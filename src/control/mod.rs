@@ -59,6 +59,8 @@ pub enum Request {
     },
     /// What the last power cuts did.
     PowerReport,
+    /// Decode kept frames again, after a codec was mended.
+    Redecode(Redecode),
     /// Try the channels to people, and say what happened.
     NotifyTest(NotifyTest),
     /// Enrol with a receiver; `code` is read by the command line from a prompt, standard input or a file.
@@ -86,6 +88,7 @@ impl Request {
             | Request::AlertsResolve(_)
             | Request::ContactsAdd(_)
             | Request::ContactsRemove { .. }
+            | Request::Redecode(_)
             | Request::NotifyTest(_)
             | Request::PairOpen(_)
             | Request::PairDevice(_)
@@ -233,6 +236,29 @@ pub struct ImportRow {
 pub struct GatewaysAdd {
     pub eui: String,
     pub name: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Redecode {
+    /// EUI, address or name; None: every device.
+    pub device: Option<String>,
+    /// Frames that were decoded before too.
+    #[serde(default)]
+    pub all: bool,
+    /// Days in the site's zone, as 2026-11-24; both are included.
+    pub from: Option<String>,
+    pub to: Option<String>,
+    /// `next` of the answer before: one request does a part, so that the hub goes on hearing.
+    pub next: Option<RedecodeNext>,
+}
+
+/// Where the next part begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedecodeNext {
+    /// A device's place in the list.
+    pub device: usize,
+    /// A frame's number.
+    pub frame: i64,
 }
 
 #[derive(Clone, Serialize, Deserialize)]

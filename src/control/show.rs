@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use crate::codec;
 use crate::domain::{Scale, Stamp, Temperature};
 use crate::pipeline::Core;
 use crate::pipeline::decide::degrees;
@@ -142,7 +141,11 @@ pub fn strangers(core: &mut Core) -> Result<Value> {
         .into_iter()
         .map(|row| {
             let (wall, _) = core.wall_of(row.last);
-            let model = codec_hint(row.detail.as_deref());
+            let model = row
+                .detail
+                .as_deref()
+                .and_then(|name| core.settings.codecs.find(name))
+                .map(|model| model.name);
             json!({
                 "source": row.source,
                 "port": row.port,
@@ -197,9 +200,4 @@ pub fn local(unix_ms: i64, zone: &str) -> String {
         Ok(time) => time.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S").to_string(),
         Err(_) => "-".into(),
     }
-}
-
-/// A stranger's model, where its frames name one that the hub knows.
-fn codec_hint(detail: Option<&str>) -> Option<&'static str> {
-    codec::find(detail?).map(|model| model.name)
 }

@@ -14,7 +14,7 @@ use crate::lorawan::session::SessionChange;
 use crate::notify::plan::Item;
 use crate::rules::Decision;
 use crate::store::deliveries::Outcome;
-use crate::store::frames::FrameRow;
+use crate::store::frames::{self, FrameRow};
 use crate::store::inputs::InputRow;
 use crate::store::log::LogRow;
 
@@ -33,6 +33,11 @@ const ALL_WRITES_MAX: usize = 4 * WRITES_MAX;
 pub enum Write {
     Log(LogRow),
     Frame(Box<FrameRow>),
+    /// A kept frame was decoded again.
+    Redecoded {
+        frame: i64,
+        outcome: frames::Outcome,
+    },
     Input(InputRow),
     Door {
         unit: UnitNo,

@@ -3,8 +3,9 @@
 
 use crate::audit::Entity;
 use crate::audit::event_types::DEVICE_TWO_SENDERS;
-use crate::codec::{self, DoorState, Fault, Measurement, Quantity};
-use crate::domain::{DeviceNo, MonoMs, Probe, Seq, Stamp, UnitNo};
+use crate::codec::script::Call;
+use crate::codec::{CodecError, DoorState, Fault, Measurement, Quantity};
+use crate::domain::{DeviceNo, MonoMs, Probe, Seq, Stamp, UnitNo, UnixMs};
 use crate::frame::{Frame, Payload};
 use crate::rules::{BatteryClass, Event, ReadingEvent};
 use crate::store::frames::{FrameRow, Outcome};
@@ -66,7 +67,7 @@ impl Core {
         let Some(device) = device else {
             return Fate { outcome: Outcome::Stranger, detail: frame.model.clone(), device: None };
         };
-        let measurements = match self.decode(frame, device) {
+        let measurements = match self.decode(frame, device, stamp) {
             Ok(measurements) => measurements,
             Err(reason) => {
                 return Fate { outcome: Outcome::Undecodable, detail: Some(reason), device: Some(device) };
@@ -92,26 +93,41 @@ impl Core {
         Fate { outcome, detail: None, device: Some(device) }
     }
 
-    fn decode(&self, frame: &Frame, device: DeviceNo) -> Result<Vec<Measurement>, String> {
-        let model = self.registry.device(device).map(|device| device.model.as_str()).unwrap_or_default();
-        let model = if model.is_empty() { frame.model.as_deref().unwrap_or_default() } else { model };
-        let measurements = match &frame.payload {
-            Payload::Values { measurements, .. } => measurements.clone(),
+    fn decode(&mut self, frame: &Frame, device: DeviceNo, stamp: Stamp) -> Result<Vec<Measurement>, String> {
+        let (f_port, bytes) = match &frame.payload {
+            Payload::Values { measurements, .. } => return bounded(measurements.clone()),
             Payload::Raw { reason, .. } => return Err(reason.clone()),
-            Payload::Binary { .. } if model.is_empty() => {
-                return Err("no model is set for this device: give it one by `devices add --model`".into());
-            }
-            Payload::Binary { f_port, bytes } => {
-                codec::decode(model, *f_port, bytes, frame.network_time).map_err(|error| error.to_string())?
-            }
+            Payload::Binary { f_port, bytes } => (*f_port, bytes),
         };
-        if measurements.len() > MEASUREMENTS_MAX {
-            return Err(format!(
-                "{} values in one frame, over the limit of {MEASUREMENTS_MAX}",
-                measurements.len()
-            ));
+        let model = self.registry.device(device).map(|device| device.model.clone()).unwrap_or_default();
+        let model = if model.is_empty() { frame.model.clone().unwrap_or_default() } else { model };
+        if model.is_empty() {
+            return Err("no model is set for this device: give it one by `devices add --model`".into());
         }
-        Ok(measurements)
+        let received = frame.network_time.or_else(|| self.wall_now(stamp.mono));
+        self.decode_payload(&model, f_port, bytes, received)
+    }
+
+    /// Decodes a payload; what a script does wrong is counted.
+    pub(super) fn decode_payload(
+        &mut self,
+        model: &str,
+        f_port: u8,
+        bytes: &[u8],
+        received: Option<UnixMs>,
+    ) -> Result<Vec<Measurement>, String> {
+        let scripts = &mut self.scripts;
+        let run = &mut |call: &Call<'_>| scripts.run(call);
+        let decoded = self.settings.codecs.decode(model, f_port, bytes, received, run).map_err(|error| {
+            if let CodecError::Script(script) = &error {
+                self.counters.add("scripts.errors", script.kind(), 1);
+            }
+            error.to_string()
+        })?;
+        if decoded.warnings > 0 {
+            self.counters.add("scripts.warnings", model, u64::from(decoded.warnings));
+        }
+        bounded(decoded.measurements)
     }
 
     fn take_temperatures(
@@ -267,4 +283,14 @@ impl Core {
             self.take_input(Event::Battery { unit, device, percent }, stamp);
         }
     }
+}
+
+fn bounded(measurements: Vec<Measurement>) -> Result<Vec<Measurement>, String> {
+    if measurements.len() > MEASUREMENTS_MAX {
+        return Err(format!(
+            "{} values in one frame, over the limit of {MEASUREMENTS_MAX}",
+            measurements.len()
+        ));
+    }
+    Ok(measurements)
 }

@@ -14,6 +14,7 @@ pub mod live;
 pub mod lorawan;
 pub mod reading_time;
 pub mod registry;
+pub mod scripts;
 pub mod settings;
 pub mod standing;
 pub mod walk;
@@ -25,6 +26,7 @@ mod housekeeping;
 mod ingest;
 pub mod people;
 mod power;
+mod redecode;
 mod requests;
 mod saved;
 mod senders;
@@ -106,6 +108,7 @@ pub struct Core {
     silenced: BTreeMap<uuid::Uuid, u32>,
     /// The hub's own network server, where one is configured.
     network: Option<Box<lorawan::Network>>,
+    scripts: scripts::Scripts,
     /// Called when a sender may have something to do, or the board may have changed.
     on_calls: Option<Box<dyn Fn() + Send>>,
     /// Called when something of lane 0 is committed that should not wait.

@@ -4,7 +4,7 @@ use crate::domain::UnixMs;
 
 /// Sensors that keep a history hold at most about this much of it (3,200 records, one each 40 min); a time before that
 /// comes from a clock that was never set.
-const HISTORY_MS_MAX: i64 = 92 * 24 * 60 * MINUTE_MS;
+pub const HISTORY_MS_MAX: i64 = 92 * 24 * 60 * MINUTE_MS;
 /// A sensor's clock may be ahead by this much: it is set by the network and drifts. The receiver refuses whole batches
 /// with a reading more than 5 min in the future.
 const SENSOR_AHEAD_MS_MAX: i64 = MINUTE_MS;

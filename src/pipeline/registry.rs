@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::calibrate::{CalibrationRecord, Calibrations};
+use crate::codec::Codecs;
 use crate::domain::{DeviceNo, Probe, UnitNo, UnixMs};
 use crate::frame::Sender;
 use crate::rules::{Constants, DeviceConfig, ProbeConfig, Rule, RuleConfig, UnitConfig};
@@ -145,7 +146,7 @@ impl Registry {
     }
 
     /// What the rules need to know. Inactive units are left out; one that central removed is monitored on for 24 h.
-    pub fn rule_config(&self, constants: &Constants, now: UnixMs) -> RuleConfig {
+    pub fn rule_config(&self, constants: &Constants, codecs: &Codecs, now: UnixMs) -> RuleConfig {
         let units: Vec<UnitConfig> = self
             .units
             .iter()
@@ -167,13 +168,13 @@ impl Registry {
             .filter(|a| units.iter().any(|unit| unit.unit == a.unit))
             .filter_map(|a| {
                 let device = self.device(a.device).filter(|device| device.is_active)?;
-                let model = crate::codec::find(&device.model);
+                let model = codecs.find(&device.model);
                 let measures = model.is_none_or(|model| model.measures("temperature"));
                 measures.then(|| ProbeConfig {
                     device: a.device,
                     probe: a.probe,
                     unit: a.unit,
-                    check_in_s: device.check_in_s.or_else(|| model.map(|model| model.check_in_s)),
+                    check_in_s: device.check_in_s.or(model.map(|model| model.check_in_s)),
                 })
             })
             .collect();

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use crate::audit::event_types::{DEVICE_ASSIGNED, DEVICE_PAIRED, DEVICE_UNASSIGNED, UNIT_ADDED};
 use crate::audit::{Actor, Entity};
-use crate::codec;
 use crate::control::{DevicesAdd, DevicesAssign, Request, UnitsAdd, show};
 use crate::domain::{DeviceNo, Epoch, Probe, Scale, Source, UnitNo, UnitType};
 use crate::store::registry::{self as rows, DeviceRow, UnitRow};
@@ -44,6 +43,7 @@ impl Core {
             Request::ContactsList => self.list_contacts(),
             Request::ContactsRemove { contact } => self.remove_contact(contact),
             Request::PowerReport => self.power_reports(),
+            Request::Redecode(redecode) => self.redecode(redecode),
             Request::NotifyTest(_) => {
                 bail!(
                     "channels are tried by the running hub: start it first (`systemctl start frostguard-hub`)"
@@ -119,9 +119,10 @@ impl Core {
     }
 
     fn add_device(&mut self, add: &DevicesAdd) -> Result<Value> {
+        let codecs = self.settings.codecs.clone();
         let model = match add.model.as_deref() {
             None => None,
-            Some(name) => Some(codec::find(name).ok_or_else(|| {
+            Some(name) => Some(codecs.find(name).ok_or_else(|| {
                 anyhow::anyhow!(
                     "no codec for model {name:?}; `frostguard-hub devices models` lists the known ones"
                 )
@@ -177,7 +178,7 @@ impl Core {
         };
         let (no, id, name) =
             (device.no, device.id, device.name.clone().unwrap_or_else(|| device.eui.clone()));
-        let measuring = codec::find(&device.model).map_or(Probe::INTERNAL, |model| model.measuring);
+        let measuring = self.settings.codecs.measuring_of(&device.model);
         let probe = assign.probe.as_deref().map_or(Ok(measuring), parse_probe)?;
         let unit = assign.unit.as_deref().map(|text| self.unit_named(text)).transpose()?;
         self.flush()?;

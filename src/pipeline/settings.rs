@@ -1,13 +1,17 @@
 //! What the core needs of the configuration, by value.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use crate::codec::Codecs;
 use crate::config::{Config, LorawanSection, NotifySection, QuietHours};
 use crate::domain::Scale;
 use crate::notify::Channel;
 use crate::notify::plan::Limits;
 use crate::rules::Constants;
 use crate::store::registry::PlaceNames;
+
+use super::scripts;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -23,6 +27,10 @@ pub struct Settings {
     pub notify: NotifySettings,
     /// None: no network server of its own.
     pub lorawan: Option<LorawanSection>,
+    /// Native codecs and the user's scripts.
+    pub codecs: Arc<Codecs>,
+    /// Where scripts run.
+    pub scripts: scripts::Place,
     pub mode: Mode,
 }
 
@@ -78,7 +86,13 @@ pub enum Mode {
 
 impl Settings {
     pub fn of(config: &Config, mode: Mode) -> Self {
+        let (codecs, problems) = config.codecs();
+        for problem in problems {
+            tracing::error!("a codec is left out: {problem}");
+        }
         Self {
+            codecs: Arc::new(codecs),
+            scripts: scripts::Place::Process(scripts::PROGRAM.into()),
             state_dir: config.hub.state_dir.clone(),
             window_ms: config.store.window_ms as i64,
             constants: config.rules.clone(),

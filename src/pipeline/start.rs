@@ -23,6 +23,7 @@ use super::duplicates::Duplicates;
 use super::group::{EventDraft, Group, Write};
 use super::live::{Door, Live};
 use super::registry::Registry;
+use super::scripts::Scripts;
 use super::senders::Senders;
 use super::settings::{Mode, Settings};
 use super::standing::Standings;
@@ -76,6 +77,7 @@ impl Core {
         };
         let plan_limits = settings.notify.limits;
         let standing = Standings::load(store.connection())?;
+        let scripts = Scripts::new(settings.scripts.clone(), &clock);
         let mut core = Core {
             tick_base: replayed.watched_until().0 + gap_ms - seen.mono.0,
             duplicates: Duplicates::new(),
@@ -111,6 +113,7 @@ impl Core {
             early_reports: VecDeque::new(),
             silenced: BTreeMap::new(),
             network: None,
+            scripts,
             on_calls: None,
         };
         if is_first_row {
@@ -175,7 +178,8 @@ impl Core {
             tracing::warn!("a calibration of device {} is ignored: {reason}", device.0);
         }
         let stamp = self.stamp_now();
-        let config = self.registry.rule_config(&self.settings.constants, self.wall_of(stamp).0);
+        let config =
+            self.registry.rule_config(&self.settings.constants, &self.settings.codecs, self.wall_of(stamp).0);
         self.take_input(Event::Configured(Box::new(config)), stamp);
         Ok(())
     }

@@ -11,8 +11,7 @@ use crate::audit::event_types::{
 };
 use crate::audit::{Actor, Entity};
 use crate::clock::trust::ReceiverTime;
-use crate::codec;
-use crate::domain::{Probe, Stamp, Temperature, UnitNo, UnixMs};
+use crate::domain::{Stamp, Temperature, UnitNo, UnixMs};
 use crate::rules::Event;
 use crate::store::audit::Head;
 use crate::store::batches::{self, Limits, StoredBatch};
@@ -232,7 +231,8 @@ impl Core {
         self.flush()?;
         let stamp = self.stamp_now();
         let now = self.wall_of(stamp).0;
-        let moment = Moment { now, stamp, measuring_probe: &measuring_probe };
+        let codecs = self.settings.codecs.clone();
+        let moment = Moment { now, stamp, measuring_probe: &|model| codecs.measuring_of(model) };
         let outcome = self.store.write(|tx| snapshot::apply(tx, snapshot, &moment))?;
         match &outcome {
             Outcome::Unchanged => {}
@@ -297,7 +297,8 @@ impl Core {
             credential_digest: commit.credential_digest,
             unit_map: &commit.unit_map,
         };
-        let moment = Moment { now, stamp, measuring_probe: &measuring_probe };
+        let codecs = self.settings.codecs.clone();
+        let moment = Moment { now, stamp, measuring_probe: &|model| codecs.measuring_of(model) };
         let tx = self.store.transaction()?;
         let enrolled = link::enrol(&tx, &enrolment, &moment)?;
         let epoch = if enrolled.needs_new_epoch {
@@ -323,9 +324,4 @@ impl Core {
         self.flush()?;
         Ok(enrolled)
     }
-}
-
-/// The probe of a model that measures its unit.
-fn measuring_probe(model: &str) -> Probe {
-    codec::find(model).map_or(Probe::INTERNAL, |model| model.measuring)
 }

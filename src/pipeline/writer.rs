@@ -172,6 +172,9 @@ impl Writer<'_> {
         match write {
             Write::Log(row) => log::append(tx, row).map_err(Into::into),
             Write::Frame(row) => frames::append(tx, row).map(|_| ()).map_err(Into::into),
+            Write::Redecoded { frame, outcome } => {
+                frames::set_outcome(tx, *frame, *outcome, "decoded again").map_err(Into::into)
+            }
             Write::Input(row) => inputs::append(tx, row).map_err(Into::into),
             Write::Door { unit, device, is_open, stamp, seq, open_for_ms } => {
                 self.write_door(tx, (*unit, *device), *is_open, *stamp, *seq, *open_for_ms)

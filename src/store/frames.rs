@@ -206,6 +206,66 @@ pub fn unused(connection: &Connection, max: usize) -> Result<Vec<UnusedSender>> 
     Ok(senders)
 }
 
+/// A kept frame of a device, to be decoded again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptFrame {
+    pub no: i64,
+    pub stamp: Stamp,
+    pub source: Source,
+    pub f_port: u8,
+    pub rssi: Option<i32>,
+    pub outcome: Outcome,
+    pub bytes: Vec<u8>,
+}
+
+/// Numbers of the first frame received at or after `from`, and of the first after `to`.
+pub fn numbers(connection: &Connection, from: UnixMs, to: UnixMs) -> Result<(i64, i64)> {
+    Ok((first_since(connection, from)?, first_since(connection, to)?))
+}
+
+/// The frames of a device with numbers in `numbers` that hold a payload of the device's own format, oldest first.
+/// `decoded` ones too, else those that could not be decoded.
+pub fn of_device(
+    connection: &Connection,
+    device: DeviceNo,
+    numbers: std::ops::Range<i64>,
+    decoded: bool,
+    max: usize,
+) -> Result<Vec<KeptFrame>> {
+    let sql = "SELECT no, segment, mono_ms, source, f_port, rssi, outcome, bytes FROM hub_frames
+        WHERE no >= ?1 AND no < ?2 AND device_no = ?3 AND f_port IS NOT NULL AND length(bytes) < ?4
+            AND (outcome = 'undecodable' OR ?5 AND outcome IN ('reading', 'event', 'fault'))
+        ORDER BY no LIMIT ?6";
+    let bounds = params![numbers.start, numbers.end, device.0, FRAME_BYTES_MAX as i64, decoded, max as i64];
+    let frames = connection
+        .prepare_cached(sql)?
+        .query_map(bounds, |row| {
+            let source: String = row.get(3)?;
+            Ok(KeptFrame {
+                no: row.get(0)?,
+                stamp: Stamp { segment: row.get(1)?, mono: MonoMs(row.get(2)?) },
+                source: Source::ALL
+                    .into_iter()
+                    .find(|known| known.as_str() == source)
+                    .unwrap_or(Source::Import),
+                f_port: row.get(4)?,
+                rssi: row.get(5)?,
+                outcome: Outcome::parse(&row.get::<_, String>(6)?).unwrap_or(Outcome::Undecodable),
+                bytes: row.get(7)?,
+            })
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(frames)
+}
+
+/// Notes what became of a frame that was decoded again.
+pub fn set_outcome(connection: &Connection, no: i64, outcome: Outcome, detail: &str) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE hub_frames SET outcome = ?2, detail = ?3 WHERE no = ?1")?
+        .execute(params![no, outcome.as_str(), detail])?;
+    Ok(())
+}
+
 pub(super) fn prune_to(connection: &Connection, now: UnixMs, bytes_max: i64) -> Result<u64> {
     let Some((first, last)) = ends(connection)? else { return Ok(0) };
     let mut keep_from = first_since(connection, UnixMs(now.0 - AGE_MS_MAX))?;

@@ -20,6 +20,7 @@ mod files;
 pub mod frames;
 pub mod history;
 pub mod inputs;
+pub mod known;
 pub mod latest;
 pub mod link;
 pub mod log;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
-use crate::domain::{AlertType, DeviceNo, Probe, Scale, Severity, Source, Stamp, UnitNo, UnitType};
+use crate::domain::{AlertType, DeviceNo, MonoMs, Probe, Scale, Severity, Source, Stamp, UnitNo, UnitType};
 use crate::rules::Rule;
 
 /// A row of `units` with its small number.
@@ -126,6 +126,33 @@ pub fn assignments(conn: &Connection) -> Result<Vec<AssignmentRow>> {
             device: DeviceNo(row.get(0)?),
             probe: Probe(row.get(1)?),
             unit: UnitNo(row.get(2)?),
+        })
+    })?;
+    rows.collect::<rusqlite::Result<_>>().context("read assignments")
+}
+
+/// Which unit a probe measured, from when to when.
+#[derive(Clone, Copy, Debug)]
+pub struct AssignmentSpan {
+    pub probe: Probe,
+    pub unit: UnitNo,
+    pub opened: Stamp,
+    pub closed: Option<Stamp>,
+}
+
+/// Every assignment that a device ever had, oldest first.
+pub fn assignment_spans(conn: &Connection, device: DeviceNo) -> Result<Vec<AssignmentSpan>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT probe, unit_no, opened_segment, opened_mono_ms, closed_segment, closed_mono_ms FROM hub_assignments
+         WHERE device_no = ?1 ORDER BY no",
+    )?;
+    let rows = statement.query_map([device.0], |row| {
+        let closed = row.get::<_, Option<u32>>(4)?.zip(row.get::<_, Option<i64>>(5)?);
+        Ok(AssignmentSpan {
+            probe: Probe(row.get(0)?),
+            unit: UnitNo(row.get(1)?),
+            opened: Stamp { segment: row.get(2)?, mono: MonoMs(row.get(3)?) },
+            closed: closed.map(|(segment, mono)| Stamp { segment, mono: MonoMs(mono) }),
         })
     })?;
     rows.collect::<rusqlite::Result<_>>().context("read assignments")

@@ -14,6 +14,7 @@ mod power;
 mod property;
 mod replay;
 mod restart;
+mod scripts;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ use tempfile::TempDir;
 use super::Core;
 use super::settings::{Mode, NotifySettings, Settings};
 use crate::clock::TestClock;
-use crate::codec::{Fault, Measurement, Quantity};
+use crate::codec::{Codecs, Fault, Measurement, Quantity};
 use crate::config::NotifySection;
 use crate::control::Request;
 use crate::counters::Counters;
@@ -52,6 +53,7 @@ struct Hub {
     acks: Vec<u64>,
     notify: NotifySettings,
     lorawan: Option<crate::config::LorawanSection>,
+    codecs: Arc<Codecs>,
 }
 
 impl Hub {
@@ -70,6 +72,7 @@ impl Hub {
             acks: Vec::new(),
             notify: NotifySettings::of(&NotifySection::default()),
             lorawan: None,
+            codecs: Arc::default(),
         };
         hub.start();
         hub
@@ -84,6 +87,7 @@ impl Hub {
         let settings = Settings {
             notify: self.notify.clone(),
             lorawan: self.lorawan.clone(),
+            codecs: self.codecs.clone(),
             ..settings(self.dir.path().to_owned())
         };
         let counters = self.counters.clone();
@@ -259,6 +263,8 @@ fn settings(state_dir: PathBuf) -> Settings {
         bytes_max: Some(4 << 30),
         notify: NotifySettings::of(&NotifySection::default()),
         lorawan: None,
+        codecs: Arc::default(),
+        scripts: super::scripts::Place::Here,
         mode: Mode::Service,
     }
 }

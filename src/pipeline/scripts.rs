@@ -1,0 +1,130 @@
+//! Runs scripts in a process of their own, which is ended when one takes too long. QuickJS asks every 10,000 steps whether
+//! the time is over, and steps on megabytes of text are slow ones; and being C it may crash where memory runs out. Neither
+//! may happen to what watches the fridges.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::clock::Clock;
+use crate::codec::script::{self, Call, Monotonic, ScriptError};
+use crate::domain::MonoMs;
+
+/// How long the core waits: some times a script's deadline of 250 ms, for a machine that is busy and a process that must
+/// first start.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+/// A script's longest result, with every character escaped.
+const ANSWER_BYTES_MAX: u64 = 2 << 20;
+/// The running program, also after an update put another in its place.
+pub const PROGRAM: &str = "/proc/self/exe";
+
+/// Where scripts run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a child process of this program, which is the hub.
+    Process(PathBuf),
+    /// In this thread: where this program is another than the hub.
+    Here,
+}
+
+/// Runs scripts, one at a time.
+pub struct Scripts {
+    place: Place,
+    clock: Monotonic,
+    /// Started with the first script.
+    worker: Option<Worker>,
+}
+
+impl Scripts {
+    pub fn new(place: Place, clock: &Arc<dyn Clock>) -> Self {
+        let clock = clock.clone();
+        // A script takes as long on a clock that runs faster.
+        let clock: Monotonic = Arc::new(move || MonoMs(clock.mono().0 / i64::from(clock.factor().max(1))));
+        Self { place, clock, worker: None }
+    }
+
+    pub fn run(&mut self, call: &Call<'_>) -> Result<String, ScriptError> {
+        let program = match &self.place {
+            Place::Here => return script::run(call, &self.clock),
+            Place::Process(program) => program,
+        };
+        let worker = match self.worker.take() {
+            Some(worker) => Ok(worker),
+            None => Worker::start(program),
+        };
+        let mut worker = worker.map_err(|error| ScriptError::NotRun(format!("{error:#}")))?;
+        let answer = worker.ask(call);
+        // One that crashed or was too slow is ended by being dropped; the next script gets a new one.
+        if !matches!(answer, Err(ScriptError::Crashed | ScriptError::Deadline { .. })) {
+            self.worker = Some(worker);
+        }
+        answer
+    }
+}
+
+struct Worker {
+    child: Child,
+    input: ChildStdin,
+    answers: Receiver<Vec<u8>>,
+}
+
+impl Worker {
+    fn start(program: &Path) -> Result<Self> {
+        let mut child = Command::new(program)
+            .arg("script-worker")
+            // Nothing of the hub's: no credentials, no configuration, no logs.
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("start {} for scripts", program.display()))?;
+        let (input, output) =
+            child.stdin.take().zip(child.stdout.take()).expect("both were asked for as pipes");
+        let (found, answers) = sync_channel(1);
+        let read = move || {
+            let mut output = BufReader::new(output);
+            loop {
+                let mut line = Vec::new();
+                let got = (&mut output).take(ANSWER_BYTES_MAX).read_until(b'\n', &mut line);
+                // Ends with the process, or with whoever waits for it.
+                if !line.ends_with(b"\n") || got.is_err() || found.send(line).is_err() {
+                    return;
+                }
+            }
+        };
+        let started = std::thread::Builder::new().name("scripts".into()).spawn(read);
+        let worker = Self { child, input, answers };
+        started.context("start the thread that hears scripts")?;
+        Ok(worker)
+    }
+
+    fn ask(&mut self, call: &Call<'_>) -> Result<String, ScriptError> {
+        let mut line = serde_json::to_vec(call).map_err(|error| ScriptError::NotRun(error.to_string()))?;
+        line.push(b'\n');
+        if self.input.write_all(&line).is_err() {
+            return Err(ScriptError::Crashed);
+        }
+        match self.answers.recv_timeout(WAIT_MAX) {
+            Ok(answer) => serde_json::from_slice(&answer).unwrap_or_else(|error| {
+                Err(ScriptError::Result(format!("its process gave no answer: {error}")))
+            }),
+            Err(RecvTimeoutError::Timeout) => Err(ScriptError::Deadline { ms: WAIT_MAX.as_millis() as u32 }),
+            Err(RecvTimeoutError::Disconnected) => Err(ScriptError::Crashed),
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to end, but still its status to fetch.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

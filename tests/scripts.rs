@@ -1,0 +1,104 @@
+//! Scripts in the process that the hub keeps for them, and the commands about them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use frostguard_hub::clock::{Clock, SystemClock};
+use frostguard_hub::codec::script::{Call, ScriptError};
+use frostguard_hub::pipeline::scripts::{Place, Scripts};
+
+const HUB: &str = env!("CARGO_BIN_EXE_frostguard-hub");
+const GOOD: &str = "function Decoder(bytes) { return {t: bytes[0]}; }";
+
+fn scripts(program: &str) -> Scripts {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new().expect("this machine has clocks"));
+    Scripts::new(Place::Process(PathBuf::from(program)), &clock)
+}
+
+fn run(scripts: &mut Scripts, source: &str) -> Result<String, ScriptError> {
+    scripts.run(&Call {
+        file: "maker.js".into(),
+        source: source.into(),
+        bytes: vec![4].into(),
+        f_port: 2,
+        received_ms: 0,
+        variables: "{}".into(),
+    })
+}
+
+#[test]
+fn a_script_that_brings_its_process_down_is_followed_by_a_new_one() {
+    let mut scripts = scripts(HUB);
+    let good = Ok(r#"{"data":{"t":4}}"#.to_owned());
+    assert_eq!(run(&mut scripts, GOOD), good);
+    for (source, kinds) in [
+        ("for (;;);", &["deadline"][..]),
+        // Steps so slow that QuickJS asks too seldom: the process is ended.
+        ("var s = 'a'.repeat(1e6), o = {}; for (var k = 0;; k++) o[s + k];", &["deadline", "memory"]),
+        ("var x = (1n << 1000000n) - 1n; for (;;) x.toString();", &["deadline", "thrown"]),
+        // Memory that runs out in the middle of built-in functions, which QuickJS has survived and not survived.
+        (
+            "var a = [], f = function () {}; try { for (;;) a.push([1]); } catch (e) {}
+             for (var n = 0; n < 5000; n++) { try { a.pop(); a.push(f.bind(1, 2, 3, 4, n)); } catch (e) {} }",
+            &["crashed", "none", "memory", "deadline", "no_function", "thrown"],
+        ),
+        ("function Decoder(bytes) { return {t: 'x'.repeat(120000)}; }", &["none"]),
+    ] {
+        let kind = run(&mut scripts, source).map_or_else(|error| error.kind(), |_| "none");
+        assert!(kinds.contains(&kind), "{source}: {kind}");
+        assert_eq!(run(&mut scripts, GOOD), good, "after {source}");
+    }
+}
+
+#[test]
+fn a_process_that_cannot_be_had_is_an_error() {
+    for (program, want) in [("/bin/true", "crashed"), ("/no/such/program", "not_run")] {
+        let mut scripts = scripts(program);
+        for _ in 0..2 {
+            assert_eq!(run(&mut scripts, GOOD).unwrap_err().kind(), want, "{program}");
+        }
+    }
+}
+
+/// What a command says, both outputs together.
+fn say(config: &Path, args: &[&str]) -> String {
+    let output =
+        Command::new(HUB).arg("-c").arg(config).args(args).output().expect("the hub was built for this test");
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn commands_know_installed_scripts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, codecs) = (folder.path().join("state"), folder.path().join("state/codecs"));
+    std::fs::create_dir_all(&codecs).unwrap();
+    let config = folder.path().join("hub.toml");
+    let socket = folder.path().join("hub.sock");
+    let text = format!("[hub]\nstate_dir = {state:?}\n[control]\nsocket = {socket:?}\n");
+    std::fs::write(&config, text).unwrap();
+    let manifest =
+        "ports = [2]\ncheck_in_s = 600\n[[map]]\npath = \"t\"\nquantity = \"temperature\"\nunit = \"C\"\n";
+    for (name, script) in [("good", GOOD), ("broken", "function Decoder(bytes) {\n  return {;\n}")] {
+        std::fs::write(codecs.join(format!("{name}.js")), script).unwrap();
+        std::fs::write(codecs.join(format!("{name}.toml")), manifest).unwrap();
+    }
+    std::fs::write(codecs.join("alone.js"), GOOD).unwrap();
+    for args in [&["config", "check"][..], &["devices", "models"]] {
+        let said = say(&config, args);
+        assert!(said.contains("broken.js line 2: "), "{args:?}: {said}");
+        assert!(
+            said.contains("alone.js: a script") && said.contains("needs a TOML beside it"),
+            "{args:?}: {said}"
+        );
+    }
+    let models = say(&config, &["devices", "models"]);
+    let line =
+        models.lines().find(|line| line.starts_with("custom/good")).unwrap_or_else(|| panic!("{models}"));
+    assert!(line.contains("10 min") && line.ends_with("script"), "{line}");
+    let decoded = say(&config, &["decode", "--model", "custom/good", "--port", "2", "04"]);
+    assert!(decoded.contains("4.0 °C"), "{decoded}");
+    let said = say(&config, &["redecode", "--all"]);
+    assert!(said.contains("0 kept frames, 0 decoded: 0 late readings added"), "{said}");
+    assert!(say(&config, &["redecode"]).contains("required"));
+}

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use frostguard_hub::clock::{Clock, SystemClock};
+use frostguard_hub::codec::script::breaker::FAILURES_MAX;
 use frostguard_hub::codec::script::{Call, ScriptError};
 use frostguard_hub::pipeline::scripts::{Place, Scripts};
 
@@ -16,22 +17,25 @@ fn scripts(program: &str) -> Scripts {
     Scripts::new(Place::Process(PathBuf::from(program)), &clock)
 }
 
-fn run(scripts: &mut Scripts, source: &str) -> Result<String, ScriptError> {
-    scripts.run(&Call {
-        file: "maker.js".into(),
-        source: source.into(),
-        bytes: vec![4].into(),
-        f_port: 2,
-        received_ms: 0,
-        variables: "{}".into(),
-    })
+fn run(scripts: &mut Scripts, model: &str, source: &str) -> Result<String, ScriptError> {
+    scripts.run(
+        model,
+        &Call {
+            file: "maker.js".into(),
+            source: source.into(),
+            bytes: vec![4].into(),
+            f_port: 2,
+            received_ms: 0,
+            variables: "{}".into(),
+        },
+    )
 }
 
 #[test]
 fn a_script_that_brings_its_process_down_is_followed_by_a_new_one() {
     let mut scripts = scripts(HUB);
     let good = Ok(r#"{"data":{"t":4}}"#.to_owned());
-    assert_eq!(run(&mut scripts, GOOD), good);
+    assert_eq!(run(&mut scripts, "custom/good", GOOD), good);
     for (source, kinds) in [
         ("for (;;);", &["deadline"][..]),
         // Steps so slow that QuickJS asks too seldom: the process is ended.
@@ -45,9 +49,9 @@ fn a_script_that_brings_its_process_down_is_followed_by_a_new_one() {
         ),
         ("function Decoder(bytes) { return {t: 'x'.repeat(120000)}; }", &["none"]),
     ] {
-        let kind = run(&mut scripts, source).map_or_else(|error| error.kind(), |_| "none");
+        let kind = run(&mut scripts, source, source).map_or_else(|error| error.kind(), |_| "none");
         assert!(kinds.contains(&kind), "{source}: {kind}");
-        assert_eq!(run(&mut scripts, GOOD), good, "after {source}");
+        assert_eq!(run(&mut scripts, "custom/good", GOOD), good, "after {source}");
     }
 }
 
@@ -55,10 +59,27 @@ fn a_script_that_brings_its_process_down_is_followed_by_a_new_one() {
 fn a_process_that_cannot_be_had_is_an_error() {
     for (program, want) in [("/bin/true", "crashed"), ("/no/such/program", "not_run")] {
         let mut scripts = scripts(program);
-        for _ in 0..2 {
-            assert_eq!(run(&mut scripts, GOOD).unwrap_err().kind(), want, "{program}");
+        for _ in 0..FAILURES_MAX {
+            assert_eq!(run(&mut scripts, "custom/good", GOOD).unwrap_err().kind(), want, "{program}");
         }
+        // Only where it was the script's doing, as far as one can tell.
+        let next = if want == "crashed" { "set_aside" } else { want };
+        assert_eq!(run(&mut scripts, "custom/good", GOOD).unwrap_err().kind(), next, "{program}");
+        assert_eq!(run(&mut scripts, "custom/other", GOOD).unwrap_err().kind(), want, "{program}");
     }
+}
+
+#[test]
+fn a_process_that_does_not_even_read_is_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("deaf");
+    // Written by another process: one of this test's children may hold a file of its own open, and an open one is not run.
+    let write = "printf '#!/bin/sh\nexec sleep 3600\n' > \"$0\" && chmod +x \"$0\"";
+    assert!(Command::new("sh").args(["-c", write]).arg(&program).status().unwrap().success());
+    let mut scripts = scripts(program.to_str().unwrap());
+    // More than a pipe holds.
+    let long = format!("{GOOD}//{}", "x".repeat(200_000));
+    assert_eq!(run(&mut scripts, "custom/good", &long).unwrap_err().kind(), "deadline");
 }
 
 /// What a command says, both outputs together.

@@ -27,7 +27,7 @@ pub struct Args {
 }
 
 /// What an answer counts.
-const COUNTS: [&str; 6] = ["frames", "decoded", "readings", "known", "unplaced", "unassigned"];
+const COUNTS: [&str; 7] = ["frames", "decoded", "readings", "known", "unplaced", "unassigned", "set_aside"];
 
 pub fn run(config: Option<&Path>, args: Args) -> Result<()> {
     let mut request =
@@ -50,7 +50,7 @@ pub fn run(config: Option<&Path>, args: Args) -> Result<()> {
         let counts = COUNTS.iter().zip(totals).map(|(name, total)| ((*name).to_owned(), Value::from(total)));
         return out::json(&json!(counts.collect::<serde_json::Map<_, _>>()));
     }
-    let [frames, decoded, readings, known, unplaced, unassigned] = totals;
+    let [frames, decoded, readings, known, unplaced, unassigned, set_aside] = totals;
     out::line(&format!(
         "{frames} kept frames, {decoded} decoded: {readings} late readings added, {known} were there already"
     ))?;
@@ -59,6 +59,12 @@ pub fn run(config: Option<&Path>, args: Args) -> Result<()> {
     }
     if unassigned > 0 {
         out::line(&format!("{unassigned} values are of probes that measured no unit then"))?;
+    }
+    if set_aside > 0 {
+        out::line(&format!(
+            "{set_aside} frames are of a script that is set aside, since it looped or crashed: mend it, restart the hub and \
+             ask again"
+        ))?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use crate::audit::Entity;
 use crate::audit::event_types::DEVICE_TWO_SENDERS;
-use crate::codec::script::Call;
+use crate::codec::script::{Call, ScriptError};
 use crate::codec::{CodecError, DoorState, Fault, Measurement, Quantity};
 use crate::domain::{DeviceNo, MonoMs, Probe, Seq, Stamp, UnitNo, UnixMs};
 use crate::frame::{Frame, Payload};
@@ -108,7 +108,7 @@ impl Core {
         self.decode_payload(&model, f_port, bytes, received)
     }
 
-    /// Decodes a payload; what a script does wrong is counted.
+    /// Decodes a payload; what a script does wrong is counted, and what one that is set aside does not decode.
     pub(super) fn decode_payload(
         &mut self,
         model: &str,
@@ -117,15 +117,21 @@ impl Core {
         received: Option<UnixMs>,
     ) -> Result<Vec<Measurement>, String> {
         let scripts = &mut self.scripts;
-        let run = &mut |call: &Call<'_>| scripts.run(call);
+        // Devices and network servers may spell it otherwise.
+        let name = model.to_ascii_lowercase();
+        let run = &mut |call: &Call<'_>| scripts.run(&name, call);
         let decoded = self.settings.codecs.decode(model, f_port, bytes, received, run).map_err(|error| {
-            if let CodecError::Script(script) = &error {
-                self.counters.add("scripts.errors", script.kind(), 1);
+            match &error {
+                CodecError::Script(ScriptError::SetAside { .. }) => {
+                    self.counters.add("scripts.set_aside", &name, 1);
+                }
+                CodecError::Script(script) => self.counters.add("scripts.errors", script.kind(), 1),
+                _ => {}
             }
             error.to_string()
         })?;
         if decoded.warnings > 0 {
-            self.counters.add("scripts.warnings", model, u64::from(decoded.warnings));
+            self.counters.add("scripts.warnings", &name, u64::from(decoded.warnings));
         }
         bounded(decoded.measurements)
     }

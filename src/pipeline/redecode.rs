@@ -39,6 +39,8 @@ struct Done {
     /// Frames whose time nothing vouches for, and measurements of probes that measured nothing then.
     unplaced: u64,
     unassigned: u64,
+    /// Frames whose script is set aside.
+    set_aside: u64,
 }
 
 impl Core {
@@ -82,6 +84,7 @@ impl Core {
             "known": done.known,
             "unplaced": done.unplaced,
             "unassigned": done.unassigned,
+            "set_aside": done.set_aside,
             "next": (next.device < devices.len()).then_some(next),
         }))
     }
@@ -132,6 +135,10 @@ impl Core {
             return;
         }
         let model = self.registry.device(device).map(|device| device.model.clone()).unwrap_or_default();
+        if self.scripts.is_set_aside(&model.to_ascii_lowercase()) {
+            done.set_aside += 1;
+            return;
+        }
         let decoded = self.decode_payload(&model, frame.f_port, &frame.bytes, Some(wall));
         let Ok(measurements) = decoded else { return };
         done.decoded += 1;

@@ -4,14 +4,15 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::clock::Clock;
+use crate::codec::script::breaker::{self, Breaker, Change};
 use crate::codec::script::{self, Call, Monotonic, ScriptError};
 use crate::domain::MonoMs;
 
@@ -32,10 +33,11 @@ pub enum Place {
     Here,
 }
 
-/// Runs scripts, one at a time.
+/// Runs scripts, one at a time, and not those that are set aside.
 pub struct Scripts {
     place: Place,
     clock: Monotonic,
+    breaker: Breaker,
     /// Started with the first script.
     worker: Option<Worker>,
 }
@@ -45,10 +47,42 @@ impl Scripts {
         let clock = clock.clone();
         // A script takes as long on a clock that runs faster.
         let clock: Monotonic = Arc::new(move || MonoMs(clock.mono().0 / i64::from(clock.factor().max(1))));
-        Self { place, clock, worker: None }
+        Self { place, clock, breaker: Breaker::default(), worker: None }
     }
 
-    pub fn run(&mut self, call: &Call<'_>) -> Result<String, ScriptError> {
+    /// True while the script of this model (lower case) is not run.
+    pub fn is_set_aside(&self, model: &str) -> bool {
+        self.breaker.pause_left_ms(model, (self.clock)()).is_some()
+    }
+
+    /// Runs the script of `model` (lower case).
+    pub fn run(&mut self, model: &str, call: &Call<'_>) -> Result<String, ScriptError> {
+        let began = (self.clock)();
+        if let Some(left_ms) = self.breaker.pause_left_ms(model, began) {
+            return Err(ScriptError::SetAside { left_s: (left_ms as u64).div_ceil(1_000) as i64 });
+        }
+        let answer = self.run_now(call);
+        let now = (self.clock)();
+        let change = match &answer {
+            Err(error) if breaker::holds_up(error, now.0 - began.0) => self.breaker.failed(model, now),
+            // Says nothing about the script.
+            Err(ScriptError::NotRun(_)) => None,
+            _ => self.breaker.ended_in_time(model),
+        };
+        match change {
+            Some(Change::SetAside { pause_ms }) => tracing::warn!(
+                codec.model = model,
+                pause.ms = pause_ms,
+                "set script {model} aside for {} s: it looped or crashed; its frames are kept for `redecode`",
+                pause_ms / 1_000
+            ),
+            Some(Change::Back) => tracing::info!(codec.model = model, "script {model} is run again"),
+            None => {}
+        }
+        answer
+    }
+
+    fn run_now(&mut self, call: &Call<'_>) -> Result<String, ScriptError> {
         let program = match &self.place {
             Place::Here => return script::run(call, &self.clock),
             Place::Process(program) => program,
@@ -57,7 +91,7 @@ impl Scripts {
             Some(worker) => Ok(worker),
             None => Worker::start(program),
         };
-        let mut worker = worker.map_err(|error| ScriptError::NotRun(format!("{error:#}")))?;
+        let worker = worker.map_err(|error| ScriptError::NotRun(format!("{error:#}")))?;
         let answer = worker.ask(call);
         // One that crashed or was too slow is ended by being dropped; the next script gets a new one.
         if !matches!(answer, Err(ScriptError::Crashed | ScriptError::Deadline { .. })) {
@@ -69,7 +103,7 @@ impl Scripts {
 
 struct Worker {
     child: Child,
-    input: ChildStdin,
+    calls: SyncSender<Vec<u8>>,
     answers: Receiver<Vec<u8>>,
 }
 
@@ -85,30 +119,35 @@ impl Worker {
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("start {} for scripts", program.display()))?;
-        let (input, output) =
+        let (mut input, output) =
             child.stdin.take().zip(child.stdout.take()).expect("both were asked for as pipes");
+        // One call and one answer at a time.
+        let (calls, asked) = sync_channel::<Vec<u8>>(1);
         let (found, answers) = sync_channel(1);
-        let read = move || {
+        // Writing too: a process that does not read would hold the core up as well as one that does not answer.
+        let talk = move || {
             let mut output = BufReader::new(output);
-            loop {
+            for call in asked {
                 let mut line = Vec::new();
-                let got = (&mut output).take(ANSWER_BYTES_MAX).read_until(b'\n', &mut line);
+                let got = input
+                    .write_all(&call)
+                    .and_then(|()| (&mut output).take(ANSWER_BYTES_MAX).read_until(b'\n', &mut line));
                 // Ends with the process, or with whoever waits for it.
                 if !line.ends_with(b"\n") || got.is_err() || found.send(line).is_err() {
                     return;
                 }
             }
         };
-        let started = std::thread::Builder::new().name("scripts".into()).spawn(read);
-        let worker = Self { child, input, answers };
-        started.context("start the thread that hears scripts")?;
+        let started = std::thread::Builder::new().name("scripts".into()).spawn(talk);
+        let worker = Self { child, calls, answers };
+        started.context("start the thread that speaks with scripts")?;
         Ok(worker)
     }
 
-    fn ask(&mut self, call: &Call<'_>) -> Result<String, ScriptError> {
+    fn ask(&self, call: &Call<'_>) -> Result<String, ScriptError> {
         let mut line = serde_json::to_vec(call).map_err(|error| ScriptError::NotRun(error.to_string()))?;
         line.push(b'\n');
-        if self.input.write_all(&line).is_err() {
+        if self.calls.send(line).is_err() {
             return Err(ScriptError::Crashed);
         }
         match self.answers.recv_timeout(WAIT_MAX) {

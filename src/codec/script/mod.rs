@@ -5,6 +5,7 @@
 //! message, and its temperatures pass the same checks as those of the native codecs. QuickJS itself is C and has had
 //! mistakes where memory runs out, so the hub runs scripts in a process of their own (`Run` is how they are handed over).
 
+pub mod breaker;
 mod manifest;
 mod normalise;
 mod path;
@@ -54,6 +55,12 @@ pub enum ScriptError {
     Crashed,
     #[error("scripts cannot be run: {0}")]
     NotRun(String),
+    /// By [`breaker`].
+    #[error(
+        "the script is set aside for another {left_s} s, since it looped or crashed; mend it, restart the hub and say \
+         `redecode`"
+    )]
+    SetAside { left_s: i64 },
 }
 
 impl ScriptError {
@@ -68,6 +75,7 @@ impl ScriptError {
             ScriptError::Reported(_) => "reported",
             ScriptError::Crashed => "crashed",
             ScriptError::NotRun(_) => "not_run",
+            ScriptError::SetAside { .. } => "set_aside",
         }
     }
 }

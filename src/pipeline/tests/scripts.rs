@@ -113,6 +113,48 @@ fn a_bad_script_costs_an_error_and_nothing_else() {
 }
 
 #[test]
+fn a_script_that_loops_is_set_aside_and_holds_nobody_up() {
+    let mut hub = Hub::with_script("function Decoder(b) { if (b[0] > 0) for (;;); return {t: 2}; }");
+    hub.pair(2, "Fridge");
+    let mut counter = 0;
+    let mut hear = |hub: &mut Hub, bytes: &[u8]| {
+        counter += 1;
+        hub.hear(sent(counter, bytes));
+        hub.hear(climate(2, counter, 400));
+        hub.commit();
+        let outcomes = hub.outcomes();
+        assert_eq!(outcomes.last().unwrap(), "reading", "the other sensor is heard");
+        outcomes[outcomes.len() - 2].clone()
+    };
+    let counts =
+        |hub: &Hub| (hub.count("scripts.errors{deadline}"), hub.count("scripts.set_aside{custom/logger}"));
+    for _ in 0..3 {
+        assert!(hear(&mut hub, &[1, 0x90]).contains("did not end"));
+    }
+    let aside = hear(&mut hub, &[1, 0x90]);
+    assert!(aside.starts_with("undecodable: the script is set aside for another 55 s"), "{aside}");
+    assert!(hear(&mut hub, &[0, 0]).contains("set aside"));
+    assert_eq!(counts(&hub), (3, 2));
+    // Nor is it asked about what is kept.
+    let answer = hub.ask(json!({ "request": "redecode", "device": eui(1) }));
+    assert_eq!((&answer["frames"], &answer["set_aside"]), (&json!(5), &json!(5)), "{answer}");
+    assert_eq!(counts(&hub), (3, 2));
+    // One try when the pause is over, and a longer pause. A commit takes 5 s.
+    hub.pass(MINUTE);
+    assert!(hear(&mut hub, &[1, 0x90]).contains("did not end"));
+    hub.pass(MINUTE);
+    assert!(hear(&mut hub, &[1, 0x90]).contains("for another 55 s"));
+    hub.pass(MINUTE);
+    assert_eq!(hear(&mut hub, &[0, 0]), "reading");
+    assert_eq!(counts(&hub), (4, 3));
+
+    hub.restart_with(GOOD);
+    assert_eq!(hub.redecode(Some(&eui(1)), false), [7, 7, 7, 0]);
+    assert!(!hub.outcomes().iter().any(|outcome| outcome.starts_with("undecodable")));
+    hub.check_audit();
+}
+
+#[test]
 fn frames_are_decoded_again_once_the_codec_is_mended() {
     let mut hub = Hub::with_script(BROKEN);
     hub.pass(10 * MINUTE);

@@ -1,5 +1,6 @@
 //! Scripts as makers write them, and as nobody should.
 
+mod aside;
 mod hostile;
 mod maps;
 mod shims;

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::clock::{CertificateTime, Clock, SystemClock};
+use crate::codec::Codecs;
 use crate::config::Config;
 use crate::control::{Request, socket};
 use crate::counters::Counters;
@@ -56,6 +57,7 @@ pub struct Parts {
 pub async fn run(config: Config, parts: Parts) -> Result<()> {
     let Parts { control, clock, real_clock, counters, random, shutdown } = parts;
     let settings = Settings::of(&config, Mode::Service);
+    let codecs = settings.codecs.clone();
     let mut core = Core::open(settings, clock.clone(), counters.clone(), random)?;
     if config.power.is_watched() {
         core.watch_power();
@@ -84,7 +86,7 @@ pub async fn run(config: Config, parts: Parts) -> Result<()> {
         shutdown: shutdown.clone(),
         made: 0,
     };
-    spawn_sources(&config, &mut tasks, &mut contexts, &certificates);
+    spawn_sources(&config, &mut tasks, &mut contexts, &codecs, &certificates);
     if let (Some(section), Some((orders, listed))) = (config.lorawan.clone(), gateways) {
         let (source, context) = (Gateways::new(section, orders, listed), contexts.next());
         tasks.spawn(async move { source.run(context).await.map(|()| "lorawan") });
@@ -219,6 +221,7 @@ fn spawn_sources(
     config: &Config,
     tasks: &mut JoinSet<Result<&'static str>>,
     contexts: &mut Contexts,
+    codecs: &Arc<Codecs>,
     certificates: &CertificateTime,
 ) {
     for port in &config.serial {
@@ -226,7 +229,8 @@ fn spawn_sources(
         tasks.spawn(async move { source.run(context).await.map(|()| "serial") });
     }
     for broker in &config.mqtt {
-        let (source, context) = (Mqtt::new(broker.clone(), certificates.clone()), contexts.next());
+        let source = Mqtt::new(broker.clone(), codecs.clone(), certificates.clone());
+        let context = contexts.next();
         tasks.spawn(async move { source.run(context).await.map(|()| "mqtt") });
     }
     for bus in &config.modbus {

@@ -26,7 +26,7 @@ pub fn section(url: &str, rest: &str) -> MqttSection {
 fn start(broker: &Mosquitto, rest: &str) -> Heard {
     let clock = Arc::new(SystemClock::new().expect("a boot has an id"));
     let section = section(&format!("mqtt://127.0.0.1:{}", broker.port()), rest);
-    Heard::start(Mqtt::new(section, CertificateTime::new(clock, UnixMs(0))))
+    Heard::start(Mqtt::new(section, Arc::default(), CertificateTime::new(clock, UnixMs(0))))
 }
 
 /// Uplink `n` of one of ten sensors.

@@ -66,7 +66,7 @@ impl Keys {
             self.path(password)
         );
         let time = CertificateTime::new(Arc::new(TestClock::new(MonoMs(0), now)), UnixMs(0));
-        Heard::start(Mqtt::new(section(&format!("mqtts://{host}:{port}"), &rest), time))
+        Heard::start(Mqtt::new(section(&format!("mqtts://{host}:{port}"), &rest), Arc::default(), time))
     }
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::codec;
+use crate::codec::{self, Codecs};
 use crate::config::MqttKind;
 use crate::demo::kitchen;
 use crate::domain::{CentiCelsius, MonoMs};
@@ -143,7 +143,15 @@ fn lines_say_what_is_understood() {
     let uplink =
         Uplink { eui: "24E124F000000002", f_port: 85, counter: 7, payload: &payload, rssi: -60, time };
     let (topic, message) = chirpstack_v4(&uplink);
-    let frame = shapes::frame_of(MqttKind::ChirpstackV4, "b", &topic, message.as_bytes(), MonoMs(1)).unwrap();
+    let frame = shapes::frame_of(
+        MqttKind::ChirpstackV4,
+        "b",
+        &topic,
+        message.as_bytes(),
+        MonoMs(1),
+        &Codecs::default(),
+    )
+    .unwrap();
     assert_eq!((frame.sender.address.as_str(), frame.network_time), ("24E124F000000002", Some(time)));
     assert_eq!((frame.rssi, frame.identity.counter), (Some(-60), Some(7)));
     assert_eq!(frame.payload, Payload::Binary { f_port: 85, bytes: payload });

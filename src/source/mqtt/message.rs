@@ -2,6 +2,7 @@
 
 use rumqttc::Publish;
 
+use crate::codec::Codecs;
 use crate::config::MqttSection;
 use crate::counters::Counters;
 use crate::domain::MonoMs;
@@ -16,6 +17,7 @@ const REFUSED_TOPIC_CHARS_MAX: usize = 256;
 /// How a publish came.
 pub struct Delivery<'a> {
     pub config: &'a MqttSection,
+    pub codecs: &'a Codecs,
     pub at: MonoMs,
     /// None at QoS 0.
     pub ack: Option<AckToken>,
@@ -72,6 +74,7 @@ fn understand(delivery: &Delivery, publish: &Publish) -> Result<SourceEvent, Ref
         &publish.topic,
         &publish.payload,
         delivery.at,
+        delivery.codecs,
     )
     .map_err(|reason| Refusal { counter: "mqtt.not_understood", reason })?;
     frame.ack = delivery.ack;
@@ -112,7 +115,8 @@ mod tests {
         let ack = Some(AckToken { source: 1, connection: 1, message: 7 });
         let publish = Publish::new(topic, rumqttc::QoS::AtLeastOnce, payload);
         let counters = Counters::default();
-        (event_of(&Delivery { config: &config, at: MonoMs(0), ack }, &publish, &counters), counters)
+        let delivery = Delivery { config: &config, codecs: &Codecs::default(), at: MonoMs(0), ack };
+        (event_of(&delivery, &publish, &counters), counters)
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod broker;
 mod message;
 mod session;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -15,6 +16,7 @@ use rumqttc::MqttOptions;
 use super::presence::{Presence, Retry};
 use super::{Source, SourceContext, stopped};
 use crate::clock::CertificateTime;
+use crate::codec::Codecs;
 use crate::config::MqttSection;
 use crate::domain;
 use broker::Broker;
@@ -33,13 +35,14 @@ const PACKET_BYTES_MAX_ONCE: usize = 16 << 20;
 /// A configured broker.
 pub struct Mqtt {
     config: MqttSection,
+    codecs: Arc<Codecs>,
     time: CertificateTime,
 }
 
 impl Mqtt {
-    /// `time` judges the broker's certificate.
-    pub fn new(config: MqttSection, time: CertificateTime) -> Self {
-        Self { config, time }
+    /// `codecs` tell which of the models that a network server names are known; `time` judges the broker's certificate.
+    pub fn new(config: MqttSection, codecs: Arc<Codecs>, time: CertificateTime) -> Self {
+        Self { config, codecs, time }
     }
 
     fn options(&self, packet_bytes_max: usize) -> Result<MqttOptions> {
@@ -76,6 +79,7 @@ impl Source for Mqtt {
             let began = tokio::time::Instant::now();
             let session = Session {
                 config: &self.config,
+                codecs: &self.codecs,
                 source: number,
                 connection,
                 clock: clock.as_ref(),

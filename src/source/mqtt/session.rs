@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 use super::broker;
 use super::message::{Delivery, event_of};
 use crate::clock::Clock;
+use crate::codec::Codecs;
 use crate::config::MqttSection;
 use crate::counters::Counters;
 use crate::frame::AckToken;
@@ -28,6 +29,7 @@ const REQUESTS_QUEUED_MAX: usize = 64;
 /// into the next one, where their packet ids name other messages.
 pub struct Session<'a> {
     pub config: &'a MqttSection,
+    pub codecs: &'a Codecs,
     pub source: u16,
     pub connection: u64,
     pub clock: &'a dyn Clock,
@@ -159,7 +161,7 @@ impl Session<'_> {
                 )));
             }
         };
-        let delivery = Delivery { config: self.config, at: self.clock.mono(), ack };
+        let delivery = Delivery { config: self.config, codecs: self.codecs, at: self.clock.mono(), ack };
         let event = event_of(&delivery, &publish, self.counters);
         self.presence.send(event).await.map_err(Ended::PipelineGone)
     }

@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::{Uplink, best_rssi, binary, counter, eui, json, known_model, time, unbase64};
-use crate::codec::{Measurement, Quantity};
+use crate::codec::{Codecs, Measurement, Quantity};
 use crate::domain::Probe;
 use crate::frame::{Identity, Payload};
 
-pub fn v4(topic: &str, payload: &[u8]) -> Result<Uplink, String> {
+pub fn v4(topic: &str, payload: &[u8], codecs: &Codecs) -> Result<Uplink, String> {
     let event = Event::of(topic)?;
     let message = json(payload)?;
     let device = &message["deviceInfo"];
@@ -20,7 +20,7 @@ pub fn v4(topic: &str, payload: &[u8]) -> Result<Uplink, String> {
     Ok(Uplink {
         address,
         is_eui: true,
-        model: model.into_iter().filter_map(Value::as_str).find_map(known_model),
+        model: model.into_iter().filter_map(Value::as_str).find_map(|name| known_model(codecs, name)),
         time: time(&message["time"]),
         payload: event.payload(&message)?,
         identity: Identity {
@@ -33,7 +33,7 @@ pub fn v4(topic: &str, payload: &[u8]) -> Result<Uplink, String> {
     })
 }
 
-pub fn v3(topic: &str, payload: &[u8]) -> Result<Uplink, String> {
+pub fn v3(topic: &str, payload: &[u8], codecs: &Codecs) -> Result<Uplink, String> {
     let event = Event::of(topic)?;
     let message = json(payload)?;
     let address = message["devEUI"]
@@ -46,7 +46,7 @@ pub fn v3(topic: &str, payload: &[u8]) -> Result<Uplink, String> {
     Ok(Uplink {
         address,
         is_eui: true,
-        model: model.into_iter().filter_map(Value::as_str).find_map(known_model),
+        model: model.into_iter().filter_map(Value::as_str).find_map(|name| known_model(codecs, name)),
         // A gateway's time is there only when it has GNSS.
         time: gateways
             .iter()

@@ -17,7 +17,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::codec;
+use crate::codec::{self, Codecs};
 use crate::config::MqttKind;
 use crate::domain::{MonoMs, Source, UnixMs};
 use crate::frame::{Frame, Identity, Payload, Sender};
@@ -31,7 +31,7 @@ const ADDRESS_CHARS_MAX: usize = 256;
 
 /// What a publish says, or why it is no reading: a fragment for people.
 ///
-/// `port` is the configured name of the broker. Retained messages, acknowledgements and redeliveries are the connection's
+/// `port` is the configured name of the broker; `codecs` tell which models are known. Retained messages, acknowledgements and redeliveries are the connection's
 /// business: `ack` and `identity.packet` are left empty.
 pub fn frame_of(
     kind: MqttKind,
@@ -39,14 +39,15 @@ pub fn frame_of(
     topic: &str,
     payload: &[u8],
     at: MonoMs,
+    codecs: &Codecs,
 ) -> Result<Frame, String> {
     if payload.len() > PAYLOAD_BYTES_MAX {
         return Err(format!("{} bytes are no sensor's message", payload.len()));
     }
     let uplink = match kind {
-        MqttKind::ChirpstackV4 => chirpstack::v4(topic, payload),
-        MqttKind::ChirpstackV3 => chirpstack::v3(topic, payload),
-        MqttKind::TtnV3 => ttn::uplink(topic, payload),
+        MqttKind::ChirpstackV4 => chirpstack::v4(topic, payload, codecs),
+        MqttKind::ChirpstackV3 => chirpstack::v3(topic, payload, codecs),
+        MqttKind::TtnV3 => ttn::uplink(topic, payload, codecs),
         MqttKind::Zigbee2mqtt => zigbee2mqtt::state(topic, payload),
     }?;
     Ok(Frame {
@@ -145,6 +146,6 @@ fn best_rssi(gateways: &Value) -> Option<i32> {
 }
 
 /// A name of a model this hub decodes, however the network server's operator spells it.
-fn known_model(name: &str) -> Option<String> {
-    codec::find(name).map(|model| model.name.to_owned())
+fn known_model(codecs: &Codecs, name: &str) -> Option<String> {
+    codecs.find(name).map(|model| model.name.to_owned())
 }

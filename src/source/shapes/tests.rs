@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::codec::script::Script;
 use crate::codec::{DoorState, Quantity};
 use crate::config::MqttKind::{ChirpstackV3, ChirpstackV4, TtnV3, Zigbee2mqtt};
 
@@ -13,7 +14,7 @@ const V4_STATUS: &str =
 const TTN_UP: &str = "v3/app1@tenant/devices/dev1/up";
 
 fn frame(kind: MqttKind, topic: &str, message: &Value) -> Result<Frame, String> {
-    frame_of(kind, "broker", topic, message.to_string().as_bytes(), MonoMs(17))
+    frame_of(kind, "broker", topic, message.to_string().as_bytes(), MonoMs(17), &Codecs::default())
 }
 
 /// Everything a frame says in one line.
@@ -263,7 +264,8 @@ fn garbage_is_refused_with_a_reason() {
         for (kind, topic) in
             [(ChirpstackV4, V4_UP), (ChirpstackV3, V4_UP), (TtnV3, TTN_UP), (Zigbee2mqtt, "zigbee2mqtt/a")]
         {
-            let refusal = frame_of(kind, "broker", topic, payload, MonoMs(0)).unwrap_err();
+            let refusal =
+                frame_of(kind, "broker", topic, payload, MonoMs(0), &Codecs::default()).unwrap_err();
             assert_eq!(refusal, expected);
         }
     }
@@ -326,5 +328,29 @@ proptest! {
                 prop_assert!(!frame.sender.is_eui || eui(&frame.sender.address).as_deref() == Some(&frame.sender.address));
             }
         }
+    }
+}
+
+#[test]
+fn a_users_script_is_a_model_that_network_servers_may_name() {
+    let manifest =
+        "ports = [2]\ncheck_in_s = 60\n[[map]]\npath = \"t\"\nquantity = \"temperature\"\nunit = \"C\"";
+    let codecs = Codecs::with(vec![Script::new("logger", "", manifest).unwrap()]);
+    let eui = "0101010101010101";
+    let v4 = |profile: &str, tag: Option<&str>| json!({"deviceInfo":{"devEui":eui,"deviceProfileName":profile,"tags":{"model":tag}},"data":"qg==","fPort":2});
+    let v3 = json!({"devEUI":eui,"deviceProfileName":"custom/logger","data":"qg==","fPort":2});
+    let ttn = json!({"end_device_ids":{"dev_eui":eui},"uplink_message":{"frm_payload":"qg==","f_port":2,
+        "version_ids":{"brand_id":"custom","model_id":"logger"}}});
+    let none = Codecs::default();
+    for (codecs, kind, topic, message, want) in [
+        (&codecs, ChirpstackV4, V4_UP, v4("Custom/Logger", None), Some("custom/logger")),
+        (&codecs, ChirpstackV4, V4_UP, v4("elsys/ers", Some("custom/logger")), Some("custom/logger")),
+        (&codecs, ChirpstackV4, V4_UP, v4("elsys/ers", Some("custom/other")), Some("elsys/ers")),
+        (&none, ChirpstackV4, V4_UP, v4("custom/logger", None), None),
+        (&codecs, ChirpstackV3, "application/1/device/0101010101010101/event/up", v3, Some("custom/logger")),
+        (&codecs, TtnV3, TTN_UP, ttn, Some("custom/logger")),
+    ] {
+        let frame = frame_of(kind, "b", topic, message.to_string().as_bytes(), MonoMs(0), codecs).unwrap();
+        assert_eq!(frame.model.as_deref(), want, "{message}");
     }
 }

@@ -1,9 +1,10 @@
 //! The Things Stack, version 3: `v3/<application>@<tenant>/devices/<device>/up`.
 
 use super::{Uplink, best_rssi, binary, counter, eui, json, known_model, time};
+use crate::codec::Codecs;
 use crate::frame::Identity;
 
-pub fn uplink(topic: &str, payload: &[u8]) -> Result<Uplink, String> {
+pub fn uplink(topic: &str, payload: &[u8], codecs: &Codecs) -> Result<Uplink, String> {
     if !topic.ends_with("/up") {
         let event = topic.split('/').skip(4).collect::<Vec<_>>().join("/");
         return Err(format!("a {event:?} message of The Things Stack is no reading"));
@@ -20,7 +21,7 @@ pub fn uplink(topic: &str, payload: &[u8]) -> Result<Uplink, String> {
     Ok(Uplink {
         address,
         is_eui: true,
-        model: model.and_then(|(brand, model)| known_model(&format!("{brand}/{model}"))),
+        model: model.and_then(|(brand, model)| known_model(codecs, &format!("{brand}/{model}"))),
         time: time(&uplink["received_at"]).or_else(|| time(&message["received_at"])),
         payload: binary(&uplink["frm_payload"], &uplink["f_port"])?,
         identity: Identity {

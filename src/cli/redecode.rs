@@ -27,7 +27,8 @@ pub struct Args {
 }
 
 /// What an answer counts.
-const COUNTS: [&str; 7] = ["frames", "decoded", "readings", "known", "unplaced", "unassigned", "set_aside"];
+const COUNTS: [&str; 8] =
+    ["frames", "decoded", "readings", "known", "unplaced", "unassigned", "set_aside", "without_model"];
 
 pub fn run(config: Option<&Path>, args: Args) -> Result<()> {
     let mut request =
@@ -50,7 +51,7 @@ pub fn run(config: Option<&Path>, args: Args) -> Result<()> {
         let counts = COUNTS.iter().zip(totals).map(|(name, total)| ((*name).to_owned(), Value::from(total)));
         return out::json(&json!(counts.collect::<serde_json::Map<_, _>>()));
     }
-    let [frames, decoded, readings, known, unplaced, unassigned, set_aside] = totals;
+    let [frames, decoded, readings, known, unplaced, unassigned, set_aside, without_model] = totals;
     out::line(&format!(
         "{frames} kept frames, {decoded} decoded: {readings} late readings added, {known} were there already"
     ))?;
@@ -59,6 +60,11 @@ pub fn run(config: Option<&Path>, args: Args) -> Result<()> {
     }
     if unassigned > 0 {
         out::line(&format!("{unassigned} values are of probes that measured no unit then"))?;
+    }
+    if without_model > 0 {
+        out::line(&format!(
+            "{without_model} frames are of devices that were paired without --model, and say no model themselves"
+        ))?;
     }
     if set_aside > 0 {
         out::line(&format!(

@@ -41,6 +41,8 @@ struct Done {
     unassigned: u64,
     /// Frames whose script is set aside.
     set_aside: u64,
+    /// Frames of devices whose model their network server says, which is not kept.
+    without_model: u64,
 }
 
 impl Core {
@@ -85,6 +87,7 @@ impl Core {
             "unplaced": done.unplaced,
             "unassigned": done.unassigned,
             "set_aside": done.set_aside,
+            "without_model": done.without_model,
             "next": (next.device < devices.len()).then_some(next),
         }))
     }
@@ -135,6 +138,10 @@ impl Core {
             return;
         }
         let model = self.registry.device(device).map(|device| device.model.clone()).unwrap_or_default();
+        if model.is_empty() {
+            done.without_model += 1;
+            return;
+        }
         if self.scripts.is_set_aside(&model.to_ascii_lowercase()) {
             done.set_aside += 1;
             return;

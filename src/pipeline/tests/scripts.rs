@@ -242,6 +242,22 @@ fn readings_go_to_the_unit_that_was_measured_then() {
 }
 
 #[test]
+fn a_model_that_only_the_network_names_is_not_known_afterwards() {
+    let mut hub = Hub::with_script(GOOD);
+    hub.ask(json!({ "request": "devices_add", "address": eui(3), "unit": "Fridge", "probe": "external" }));
+    let named = |counter, bytes: &[u8]| {
+        let payload = Payload::Binary { f_port: 2, bytes: bytes.to_vec() };
+        Frame { model: Some("custom/logger".into()), ..frame(3, counter, payload) }
+    };
+    hub.hear(named(1, &[1, 0x90]));
+    hub.hear(named(2, &[]));
+    hub.commit();
+    assert_eq!(hub.readings(), ["400 C at 0"]);
+    let answer = hub.ask(json!({ "request": "redecode", "device": eui(3) }));
+    assert_eq!((&answer["frames"], &answer["without_model"]), (&json!(1), &json!(1)), "{answer}");
+}
+
+#[test]
 fn what_cannot_be_asked_says_so() {
     let mut hub = Hub::with_script(GOOD);
     let mut ask = |request: Value| {

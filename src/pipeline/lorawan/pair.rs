@@ -6,7 +6,6 @@ use uuid::Uuid;
 
 use crate::audit::event_types::PAIRING_OPENED;
 use crate::audit::{Actor, Entity};
-use crate::codec;
 use crate::control::{PairDevice, PairImport, PairOpen, show};
 use crate::domain::{MonoMs, UnixMs};
 use crate::lorawan::ids::{Eui, Key};
@@ -181,6 +180,8 @@ impl Core {
                 import.rows.len()
             );
         }
+        let codecs = self.settings.codecs.clone();
+        let known = |name: &str| codecs.find(name).map(|model| model.name.to_owned());
         let stamp = self.stamp_now();
         let now = self.wall_of(stamp).0;
         self.store.write(|tx| {
@@ -191,7 +192,7 @@ impl Core {
                     key: row.key.clone(),
                     version: row.version.unwrap_or_default(),
                     name: row.name.clone(),
-                    model: row.model.as_deref().and_then(codec::find).map(|model| model.name.to_owned()),
+                    model: row.model.as_deref().and_then(known),
                 };
                 devices::put_key(tx, &row, now)
             })
@@ -266,7 +267,7 @@ impl Core {
             (about.unit_no, about.unit) = (Some(unit.no.0), Some(unit.name.clone()));
         }
         if let Some(text) = model {
-            let model = codec::find(text).with_context(|| {
+            let model = self.settings.codecs.find(text).with_context(|| {
                 format!("no codec for model {text:?}; `frostguard-hub devices models` lists the known ones")
             })?;
             about.model = Some(model.name.to_owned());

@@ -5,7 +5,6 @@ use uuid::Uuid;
 
 use crate::audit::event_types::{DEVICE_PAIRED, PAIRING_FAILED};
 use crate::audit::{Actor, Entity};
-use crate::codec;
 use crate::domain::{DeviceNo, MonoMs, Probe, Stamp, UnitNo, UnixMs};
 use crate::lorawan::ids::Eui;
 use crate::lorawan::server::JoinTrouble;
@@ -156,7 +155,8 @@ impl Core {
         let Activation::Otaa { app_key } = device.activation.clone() else {
             anyhow::bail!("it is personalised");
         };
-        let model = row.about.model.as_deref().and_then(codec::find);
+        let codecs = self.settings.codecs.clone();
+        let model = row.about.model.as_deref().and_then(|name| codecs.find(name));
         let known = self.registry.devices.iter().find(|known| known.eui == dev_eui.to_string()).cloned();
         let new = known.is_none();
         let device = match known {

@@ -143,6 +143,8 @@ fn source_names(config: &Config) -> impl Iterator<Item = &String> {
     let serial = config.serial.iter().map(|port| &port.name);
     let mqtt = config.mqtt.iter().map(|broker| &broker.name);
     let lorawan = config.lorawan.iter().map(|section| &section.name);
+    let stations = config.lorawan.iter().filter_map(|section| section.stations.as_ref());
+    let lorawan = lorawan.chain(stations.map(|section| &section.name));
     let modbus = config.modbus.iter().map(|bus| &bus.name);
     let onewire = config.onewire.iter().map(|section| &section.name);
     let current = config.current.iter().map(|section| &section.name);
@@ -181,6 +183,14 @@ fn lorawan(section: &LorawanSection, found: &mut Findings) {
             section.udp_listen
         )
     });
+    if let Some(stations) = &section.stations {
+        found.prefer(!stations.listen.ip().is_unspecified(), || {
+            format!(
+                "[lorawan.stations] listen = {}: stations show no password; give the hub's address in the gateways' network",
+                stations.listen
+            )
+        });
+    }
 }
 
 fn serial(port: &SerialSection, found: &mut Findings) {

@@ -34,6 +34,20 @@ pub struct LorawanSection {
     pub rx1_delay_s: u8,
     #[serde(default = "adr")]
     pub adr: bool,
+    /// None: no Basics Station connects.
+    #[serde(default)]
+    pub stations: Option<StationsSection>,
+}
+
+/// `[lorawan.stations]`: where gateways with LoRa Basics Station connect.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StationsSection {
+    /// Names the source in status and counters.
+    #[serde(default = "stations_name")]
+    pub name: String,
+    #[serde(default = "stations_listen")]
+    pub listen: SocketAddr,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -79,6 +93,15 @@ fn name() -> String {
 
 fn udp_listen() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, udp::PORT).into()
+}
+
+fn stations_name() -> String {
+    "stations".into()
+}
+
+/// The port that Basics Station's own examples use.
+fn stations_listen() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 3_001).into()
 }
 
 /// What every gateway can do, and what Europe allows in the first window (ETSI EN 300 220-2: 14 dBm ERP).

@@ -22,7 +22,7 @@ use serde::Deserialize;
 pub use ble::{BleAddress, BleDevice, BleSection};
 pub use check::Findings;
 pub use codecs::text as read_text;
-pub use lorawan::{LorawanSection, RegionName};
+pub use lorawan::{LorawanSection, RegionName, StationsSection};
 pub use notify::{
     ButtonSection, ModemMode, ModemSection, NotifyMqttSection, NotifySection, QuietHours, SignalRole,
     SignalSection, SmtpSection, SmtpSecurity, WebhookSection,

@@ -28,6 +28,9 @@ fn the_example_shows_every_key_with_its_default() {
     // The section has no default region, and so is absent by default; its keys have theirs.
     let mut lorawan = shown.lorawan.take().unwrap();
     (lorawan.sub_band, lorawan.gateways) = (None, Vec::new());
+    let stations = lorawan.stations.take();
+    let bare = Config::parse("[lorawan]\nregion = 'EU868'\n[lorawan.stations]").unwrap().lorawan.unwrap();
+    assert_eq!((bare.stations.is_some(), bare.stations), (true, stations));
     assert_eq!(Config::parse("[lorawan]\nregion = 'EU868'").unwrap().lorawan, Some(lorawan));
     // Keys whose default is their absence.
     shown.hub.time_zone = None;
@@ -44,6 +47,7 @@ fn the_example_shows_every_key_with_its_default() {
         "serial",
         "mqtt",
         "lorawan",
+        "lorawan.stations",
         "modbus",
         "modbus.device",
         "modbus.device.register",
@@ -65,7 +69,17 @@ fn the_example_shows_every_key_with_its_default() {
         "log",
     ] {
         let is_one = [
-            "hub", "store", "clock", "lorawan", "onewire", "ble", "uplink", "power", "control", "rules",
+            "hub",
+            "store",
+            "clock",
+            "lorawan",
+            "lorawan.stations",
+            "onewire",
+            "ble",
+            "uplink",
+            "power",
+            "control",
+            "rules",
             "log",
         ];
         let is_one_channel = ["notify", "notify.button", "notify.modem", "notify.smtp"];

@@ -18,11 +18,12 @@ use tracing::{info, warn};
 
 use crate::clock::{CertificateTime, Clock, SystemClock};
 use crate::codec::Codecs;
-use crate::config::Config;
+use crate::config::{Config, LorawanSection};
 use crate::control::{Request, socket};
 use crate::counters::Counters;
 use crate::frame::SourceEvent;
 use crate::pipeline::driver::{CoreHandle, JOBS_QUEUED_MAX, drive};
+use crate::pipeline::lorawan::Ends;
 use crate::pipeline::settings::{Mode, Settings};
 use crate::pipeline::{Core, Random};
 use crate::source::ble::Ble;
@@ -32,6 +33,7 @@ use crate::source::modbus::Modbus;
 use crate::source::mqtt::Mqtt;
 use crate::source::onewire::OneWire;
 use crate::source::serial::Serial;
+use crate::source::stations::Stations;
 use crate::source::{self, Acks, EVENTS_QUEUED_MAX, Source, SourceContext};
 use crate::uplink::{self, Shown, Signals};
 
@@ -87,9 +89,8 @@ pub async fn run(config: Config, parts: Parts) -> Result<()> {
         made: 0,
     };
     spawn_sources(&config, &mut tasks, &mut contexts, &codecs, &certificates);
-    if let (Some(section), Some((orders, listed))) = (config.lorawan.clone(), gateways) {
-        let (source, context) = (Gateways::new(section, orders, listed), contexts.next());
-        tasks.spawn(async move { source.run(context).await.map(|()| "lorawan") });
+    if let (Some(section), Some(ends)) = (config.lorawan.clone(), gateways) {
+        spawn_gateways(section, ends, &mut tasks, &mut contexts);
     }
     // Only the sources hold the sending ends from here on.
     let Contexts { acks, .. } = contexts;
@@ -249,6 +250,21 @@ fn spawn_sources(
         let (source, context) = (Ble::new(section.clone()), contexts.next());
         tasks.spawn(async move { source.run(context).await.map(|()| "ble") });
     }
+}
+
+fn spawn_gateways(
+    section: LorawanSection,
+    ends: Ends,
+    tasks: &mut JoinSet<Result<&'static str>>,
+    contexts: &mut Contexts,
+) {
+    let Ends { orders, station_orders, listed, wall } = ends;
+    if let Some(source) = Stations::new(&section, station_orders, listed.clone(), wall) {
+        let context = contexts.next();
+        tasks.spawn(async move { source.run(context).await.map(|()| "stations") });
+    }
+    let (source, context) = (Gateways::new(section, orders, listed), contexts.next());
+    tasks.spawn(async move { source.run(context).await.map(|()| "lorawan") });
 }
 
 async fn answer(

@@ -90,4 +90,13 @@ pub struct Order {
     pub token: u16,
     pub downlink: Downlink,
     pub window: Window,
+    /// The window after it, for a gateway that chooses by itself (Basics Station).
+    pub spare: Option<Window>,
+}
+
+impl Downlink {
+    /// Whether it is a Basics Station that sends it, and not a packet forwarder.
+    pub fn is_for_station(&self) -> bool {
+        matches!(self.context, Context::Station { .. })
+    }
 }

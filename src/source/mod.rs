@@ -10,6 +10,7 @@ pub mod onewire;
 pub mod presence;
 pub mod serial;
 pub mod shapes;
+pub mod stations;
 mod sysfs;
 
 use std::collections::BTreeMap;

@@ -6,7 +6,8 @@ mod pair;
 mod requests;
 mod session;
 
-pub use network::{Listed, Network};
+pub(crate) use network::Ends;
+pub use network::{Listed, Network, WallOffset};
 
 use crate::domain::{DeviceNo, MonoMs, Stamp};
 use crate::lorawan::gateway::GatewayEvent;
@@ -70,6 +71,7 @@ impl Core {
     pub(super) fn judge_network(&mut self, now: MonoMs) {
         let wall = self.wall_now(now);
         let Some(network) = &mut self.network else { return };
+        network.tell_time(now, wall);
         if network.lns.deadline().is_some_and(|deadline| deadline <= now) {
             for step in network.lns.poll(Now { mono: now, wall }) {
                 self.take_step(step, now);

@@ -19,7 +19,7 @@ use crate::store::lorawan::{self as rows, GatewayRow};
 
 use super::session::Pairing;
 
-/// Orders on their way to the gateways' task. A sub-band holds eight channels, and an answer is of use for two seconds.
+/// Orders on their way to a task that speaks to gateways. A sub-band holds eight channels, and an answer is of use for two seconds.
 const ORDERS_QUEUED_MAX: usize = 64;
 /// Answers that wait for a commit; a disk that refuses for long must not keep more.
 const SEALED_MAX: usize = 256;
@@ -32,6 +32,19 @@ pub(super) const GATEWAYS_MAX: usize = 64;
 
 /// Gateways whose frames are taken.
 pub type Listed = Arc<BTreeSet<Eui>>;
+
+/// What wall time is ahead of the monotonic one, in milliseconds; None while it is not trusted.
+pub type WallOffset = Option<i64>;
+
+/// The ends of the tasks that speak to the gateways.
+pub(crate) struct Ends {
+    /// For packet forwarders.
+    pub orders: mpsc::Receiver<Order>,
+    /// For Basics Stations.
+    pub station_orders: mpsc::Receiver<Order>,
+    pub listed: watch::Receiver<Listed>,
+    pub wall: watch::Receiver<WallOffset>,
+}
 
 /// A listed gateway.
 pub(super) struct Gateway {
@@ -53,7 +66,9 @@ pub struct Network {
     sent: BTreeMap<u16, (Downlink, MonoMs)>,
     next_token: u16,
     orders: Option<mpsc::Sender<Order>>,
+    station_orders: Option<mpsc::Sender<Order>>,
     listed: watch::Sender<Listed>,
+    wall: watch::Sender<WallOffset>,
 }
 
 impl Network {
@@ -94,7 +109,14 @@ impl Network {
     /// Orders a downlink for its next window, if there is one.
     pub(super) fn send(&mut self, mut downlink: Downlink, now: MonoMs, counters: &Counters) {
         let dev_eui = downlink.dev_eui;
-        let Some(window) = self.lns.window(&mut downlink, now) else {
+        let is_for_station = downlink.is_for_station();
+        let mut windows = if is_for_station {
+            self.lns.windows(&mut downlink, now)
+        } else {
+            self.lns.window(&mut downlink, now).into_iter().collect()
+        }
+        .into_iter();
+        let Some(window) = windows.next() else {
             counters.add("lorawan.withheld", "no_window", 1);
             tracing::warn!("{dev_eui} gets no answer: no window is left");
             return;
@@ -103,8 +125,9 @@ impl Network {
         self.next_token = token.wrapping_add(1);
         let gateway = downlink.gateway;
         self.sent.insert(token, (downlink.clone(), now));
-        let order = Order { token, downlink, window };
-        if self.orders.as_ref().is_some_and(|orders| orders.try_send(order).is_ok()) {
+        let order = Order { token, downlink, window, spare: windows.next() };
+        let orders = if is_for_station { &self.station_orders } else { &self.orders };
+        if orders.as_ref().is_some_and(|orders| orders.try_send(order).is_ok()) {
             counters.add("lorawan.answers", "", 1);
             if let Some(known) = self.gateways.get_mut(&gateway) {
                 known.row.answers += 1;
@@ -133,6 +156,12 @@ impl Network {
         self.lns.expect_gateways(listed.len());
         self.strangers.retain(|eui, _| !listed.contains(eui));
         self.listed.send_replace(Arc::new(listed));
+    }
+
+    /// Tells who speaks to the gateways the time, while it is trusted.
+    pub(super) fn tell_time(&mut self, now: MonoMs, wall: Option<UnixMs>) {
+        let offset = wall.map(|wall| wall.0 - now.0);
+        self.wall.send_if_modified(|told| std::mem::replace(told, offset) != offset);
     }
 
     /// Writes counts and last contacts.
@@ -171,19 +200,23 @@ impl Core {
             sent: BTreeMap::new(),
             next_token: u16::from_be_bytes(self.random_bytes()),
             orders: None,
+            station_orders: None,
             listed: watch::Sender::default(),
+            wall: watch::Sender::default(),
         }));
         self.load_devices()?;
         self.load_gateways(&section.gateways)?;
         self.load_pairings(now)
     }
 
-    /// The ends of the task that speaks to the gateways: orders to send, and who is listed. None: no network server.
-    pub(crate) fn connect_gateways(&mut self) -> Option<(mpsc::Receiver<Order>, watch::Receiver<Listed>)> {
+    /// None: no network server.
+    pub(crate) fn connect_gateways(&mut self) -> Option<Ends> {
         let network = self.network.as_mut()?;
-        let (orders, receiver) = mpsc::channel(ORDERS_QUEUED_MAX);
-        network.orders = Some(orders);
-        Some((receiver, network.listed.subscribe()))
+        let (forwarders, orders) = mpsc::channel(ORDERS_QUEUED_MAX);
+        let (stations, station_orders) = mpsc::channel(ORDERS_QUEUED_MAX);
+        (network.orders, network.station_orders) = (Some(forwarders), Some(stations));
+        let (listed, wall) = (network.listed.subscribe(), network.wall.subscribe());
+        Some(Ends { orders, station_orders, listed, wall })
     }
 
     /// A new epoch began while the hub runs.

@@ -27,7 +27,7 @@ impl Air {
         hub.stop();
         hub.start();
         hub.add_unit("Fridge", "fridge");
-        let (orders, _) = hub.core().connect_gateways().unwrap();
+        let orders = hub.core().connect_gateways().unwrap().orders;
         Self { hub, orders }
     }
 

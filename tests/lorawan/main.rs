@@ -9,3 +9,5 @@ mod pairing;
 #[path = "../../src/lorawan/tests/sensor.rs"]
 #[allow(dead_code, reason = "the unit tests use more of it")]
 mod sensor;
+mod station;
+mod stations;

@@ -9,9 +9,10 @@ use crate::gateway::Gateway;
 use crate::sensor::{Sensor, Up};
 use crate::support::{Hub, wait_for};
 
-const KEY: [u8; 16] = [0x5a; 16];
+pub const KEY: [u8; 16] = [0x5a; 16];
 /// A minute: what is answered earlier was committed for the answer's sake.
-const SETTINGS: &str = "[clock]\nuse_rtc = false\n[store]\nwindow_ms = 60000\n[uplink]\nenabled = false\n";
+pub const SETTINGS: &str =
+    "[clock]\nuse_rtc = false\n[store]\nwindow_ms = 60000\n[uplink]\nenabled = false\n";
 
 /// A running hub, its gateway and where gateways reach it.
 fn kitchen() -> (Hub, Gateway, SocketAddr) {
@@ -30,7 +31,7 @@ fn kitchen() -> (Hub, Gateway, SocketAddr) {
 
 /// Opens a session for `sensor` and names it, with `key`; gives the code.
 #[track_caller]
-fn begin(hub: &Hub, sensor: &Sensor, key: &[u8]) -> String {
+pub fn begin(hub: &Hub, sensor: &Sensor, key: &[u8]) -> String {
     let opened = hub.json(&["pair", "open", "--unit", "Fridge", "--model", "dragino/lht65n", "--json"]);
     let code = opened["code"].as_str().expect("a code").to_owned();
     let arguments = ["pair", "device", &code, &hex(&sensor.dev_eui), "--key-file", "-"];
@@ -38,12 +39,12 @@ fn begin(hub: &Hub, sensor: &Sensor, key: &[u8]) -> String {
     code
 }
 
-fn session(hub: &Hub, code: &str) -> Value {
+pub fn session(hub: &Hub, code: &str) -> Value {
     hub.json(&["pair", "status", code, "--json"])["sessions"][0].take()
 }
 
 /// An LHT65N whose outer probe measures `hundredths` of a degree.
-fn reading(hundredths: i16) -> Up {
+pub fn reading(hundredths: i16) -> Up {
     let mut bytes = vec![0xcb, 0xf6, 0x0b, 0x0d, 0x03, 0x76, 0x01];
     bytes.extend(hundredths.to_be_bytes());
     bytes.extend([0x7f, 0xff]);
@@ -51,7 +52,7 @@ fn reading(hundredths: i16) -> Up {
 }
 
 #[track_caller]
-fn stored(hub: &Hub) -> u64 {
+pub fn stored(hub: &Hub) -> u64 {
     hub.status()["readings"]["stored"].as_u64().expect("a count")
 }
 

@@ -11,4 +11,8 @@ mod modbus;
 mod mqtt;
 mod mqtt_tls;
 mod serial;
+#[path = "../lorawan/station.rs"]
+#[allow(dead_code, reason = "the tests of the whole hub use more of it")]
+mod station;
+mod stations;
 mod sysfs;

@@ -53,11 +53,16 @@ pub fn pairings(value: &Value) -> Result<()> {
 
 pub fn gateways(value: &Value) -> Result<()> {
     let columns = ["eui", "name", "listed_by", "last_contact", "frames", "answers", "refused_answers"];
-    let listed = rows(value, "gateways", &columns);
+    let mut listed = rows(value, "gateways", &columns);
+    let radios = value["gateways"].as_array().into_iter().flatten().map(|gateway| &gateway["radio"]);
+    for (row, radio) in listed.iter_mut().zip(radios) {
+        row.extend(["rssi_mean", "snr_mean", "noise_percent", "clock"].map(|column| text(&radio[column])));
+    }
     if listed.is_empty() {
         out::line("no gateway yet: `frostguard-hub gateways add EUI` takes its frames")?;
     } else {
-        out::table(&["EUI", "NAME", "LISTED BY", "LAST CONTACT", "FRAMES", "ANSWERS", "REFUSED"], &listed)?;
+        let titles = ["EUI", "NAME", "LISTED BY", "LAST CONTACT", "FRAMES", "ANSWERS", "REFUSED"];
+        out::table(&[&titles[..], &["DBM", "SNR", "NOISE %", "CLOCK"]].concat(), &listed)?;
     }
     for stranger in value["strangers"].as_array().into_iter().flatten() {
         out::line(&format!("not listed, but heard: {}", text(stranger)))?;

@@ -2,7 +2,7 @@
 
 use super::ids::Eui;
 use super::rate::DataRate;
-use super::udp::TxError;
+use super::udp::{Stat, TxError};
 use crate::domain::{MonoMs, UnixMs};
 
 /// One frame as one gateway heard it.
@@ -75,8 +75,8 @@ pub struct Downlink {
 /// What whoever speaks to the gateways tells the network server.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GatewayEvent {
-    /// A listed gateway is there, with what it heard.
-    Heard { gateway: Eui, frames: Vec<GatewayFrame>, at: MonoMs },
+    /// A listed gateway is there, with what it heard and what it says of itself.
+    Heard { gateway: Eui, frames: Vec<GatewayFrame>, stat: Option<Stat>, at: MonoMs },
     /// One that is not listed would like to bring frames.
     Stranger { gateway: Eui, at: MonoMs },
     /// What became of the order with this token.

@@ -188,16 +188,16 @@ impl Serving<'_> {
 
     fn event(&self, datagram: Datagram, can_send: bool, at: MonoMs) -> GatewayEvent {
         let Datagram { gateway, token, body, .. } = datagram;
-        let frames = match body {
+        let (frames, stat) = match body {
             Body::TxAck(result) => {
                 return GatewayEvent::Sent { token: u16::from_be_bytes(token), result };
             }
-            Body::Pull => Vec::new(),
-            Body::Push { frames, dropped, .. } => {
+            Body::Pull => (Vec::new(), None),
+            Body::Push { frames, dropped, stat } => {
                 for (reason, count) in dropped.by_reason() {
                     self.counters.add("lorawan.dropped", reason, count.into());
                 }
-                frames
+                (frames, stat)
             }
         };
         let frames = frames
@@ -208,7 +208,7 @@ impl Serving<'_> {
                 frame
             })
             .collect();
-        GatewayEvent::Heard { gateway, frames, at }
+        GatewayEvent::Heard { gateway, frames, stat, at }
     }
 
     async fn take_stranger(&mut self, gateway: Eui, at: MonoMs) -> Result<()> {

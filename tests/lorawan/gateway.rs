@@ -22,6 +22,7 @@ pub struct Gateway {
     down: UdpSocket,
     tmst: u32,
     token: u16,
+    version: u8,
 }
 
 /// An order to transmit.
@@ -44,7 +45,12 @@ impl Gateway {
         };
         let eui = [0xb8, 0x27, 0xeb, 0xff, 0xfe, 0, 0, number];
         // Just before the counter wraps.
-        Self { eui, up: socket(), down: socket(), tmst: u32::MAX - 2_000_000, token: 0 }
+        Self { eui, up: socket(), down: socket(), tmst: u32::MAX - 2_000_000, token: 0, version: 2 }
+    }
+
+    /// The protocol's first version, which many gateways still speak.
+    pub fn of_version_1(self) -> Self {
+        Self { version: 1, ..self }
     }
 
     pub fn eui(&self) -> String {
@@ -58,7 +64,7 @@ impl Gateway {
         loop {
             let head = self.head(PULL_DATA);
             send(&self.down, &head);
-            if receive(&self.down).is_some_and(|ack| ack == [2, head[1], head[2], 4]) {
+            if receive(&self.down).is_some_and(|ack| ack == [head[0], head[1], head[2], 4]) {
                 return;
             }
             assert!(now() < end, "no PULL_ACK");
@@ -73,7 +79,7 @@ impl Gateway {
             "codr": "4/5", "rssi": -57, "lsnr": 8.5, "size": phy.len(), "data": STANDARD.encode(phy),
         });
         let mut datagram = self.head(PUSH_DATA);
-        let ack = [2, datagram[1], datagram[2], 1];
+        let ack = [datagram[0], datagram[1], datagram[2], 1];
         datagram.extend(json!({ "rxpk": [rxpk] }).to_string().into_bytes());
         send(&self.up, &datagram);
         receive(&self.up).is_some_and(|got| got == ack)
@@ -87,6 +93,7 @@ impl Gateway {
             if datagram.get(3) != Some(&PULL_RESP) {
                 continue;
             }
+            assert_eq!(datagram[0], self.version, "an order in another version than was asked for");
             let body: Value = serde_json::from_slice(&datagram[4..]).expect("an order is JSON");
             let txpk = &body["txpk"];
             let tmst = txpk["tmst"].as_u64().expect("an order has its time") as u32;
@@ -113,6 +120,19 @@ impl Gateway {
         }
     }
 
+    /// Says what it did since its last report; true if that is acknowledged.
+    pub fn report(&mut self, heard: u32, heard_ok: u32) -> bool {
+        let mut datagram = self.head(PUSH_DATA);
+        let ack = [datagram[0], datagram[1], datagram[2], 1];
+        let stat = json!({
+            "time": "2014-01-12 08:59:28 GMT", "rxnb": heard, "rxok": heard_ok, "rxfw": heard_ok, "ackr": 100.0,
+            "dwnb": 1, "txnb": 1, "temp": 31.5,
+        });
+        datagram.extend(json!({ "stat": stat }).to_string().into_bytes());
+        send(&self.up, &datagram);
+        receive(&self.up).is_some_and(|got| got == ack)
+    }
+
     pub fn refuse(&mut self, order: &Order, error: &str) {
         let mut datagram = self.head(TX_ACK);
         datagram[1..3].copy_from_slice(&order.token);
@@ -123,7 +143,7 @@ impl Gateway {
     fn head(&mut self, kind: u8) -> Vec<u8> {
         self.token = self.token.wrapping_add(1);
         let [high, low] = self.token.to_be_bytes();
-        [&[2, high, low, kind][..], &self.eui].concat()
+        [&[self.version, high, low, kind][..], &self.eui].concat()
     }
 }
 

@@ -160,6 +160,29 @@ fn only_listed_gateways_are_heard() {
     assert!(!other.push(&sensor.join_request()), "acknowledged");
 }
 
+#[test]
+fn the_first_version_is_spoken_too_and_a_gateway_shows_what_it_hears() {
+    let (hub, gateway, _) = kitchen();
+    let mut gateway = gateway.of_version_1();
+    let mut sensor = Sensor::new(1, KEY);
+    begin(&hub, &sensor, &KEY);
+    gateway.pull();
+    let order = gateway.push_until_answered(&sensor.join_request());
+    sensor.accept(&order.phy).unwrap();
+    assert!(gateway.report(40, 30) && gateway.report(60, 45));
+    let row = wait_for("both reports", || {
+        let row = hub.json(&["gateways", "list", "--json"])["gateways"][0].take();
+        Some(row).filter(|row| row["radio"]["received"] == 100)
+    });
+    let radio = &row["radio"];
+    let shown =
+        serde_json::json!([radio["rssi_mean"], radio["snr_mean"], radio["noise_percent"], radio["clock"]]);
+    assert_eq!(shown, serde_json::json!([-57, 8.5, 25, "no GNSS"]), "{row}");
+    assert!(row["last_contact"].is_string() && row["answers"].as_u64() >= Some(1), "{row}");
+    let listed = hub.command(&["gateways", "list"]);
+    assert!(listed.contains("NOISE %") && listed.contains("no GNSS"), "{listed}");
+}
+
 /// The key of a shipment's list, the label's text, and a restart in between.
 #[test]
 fn a_shipment_and_a_label_are_enough() {

@@ -3,6 +3,7 @@
 
 mod network;
 mod pair;
+mod radio;
 mod requests;
 mod session;
 
@@ -26,8 +27,8 @@ impl Core {
     pub(super) fn hear_gateway(&mut self, event: GatewayEvent, now: MonoMs) {
         let Some(network) = &mut self.network else { return };
         match event {
-            GatewayEvent::Heard { gateway, frames, at } => {
-                if !network.note_contact(gateway, frames.len(), at) {
+            GatewayEvent::Heard { gateway, frames, stat, at } => {
+                if !network.note_contact(gateway, &frames, stat.as_ref(), at) {
                     return;
                 }
                 for frame in frames {

@@ -9,14 +9,16 @@ use tokio::sync::{mpsc, watch};
 
 use crate::counters::Counters;
 use crate::domain::{MonoMs, UnixMs};
-use crate::lorawan::gateway::{Downlink, Order};
+use crate::lorawan::gateway::{Downlink, GatewayFrame, Order};
 use crate::lorawan::ids::Eui;
 use crate::lorawan::server::{Config, Lns, Sealed};
 use crate::lorawan::session::Device;
+use crate::lorawan::udp::Stat;
 use crate::pipeline::Core;
 use crate::pipeline::settings::Mode;
 use crate::store::lorawan::{self as rows, GatewayRow};
 
+use super::radio::Radio;
 use super::session::Pairing;
 
 /// Orders on their way to a task that speaks to gateways. A sub-band holds eight channels, and an answer is of use for two seconds.
@@ -50,6 +52,13 @@ pub(crate) struct Ends {
 pub(super) struct Gateway {
     pub row: GatewayRow,
     pub contact: Option<MonoMs>,
+    pub radio: Radio,
+}
+
+impl Gateway {
+    pub fn new(row: GatewayRow) -> Self {
+        Self { row, contact: None, radio: Radio::default() }
+    }
 }
 
 /// The state of the network server and of those it speaks to.
@@ -73,10 +82,17 @@ pub struct Network {
 
 impl Network {
     /// Notes that a listed gateway is there; false: it is not listed (any more).
-    pub(super) fn note_contact(&mut self, gateway: Eui, frames: usize, at: MonoMs) -> bool {
+    pub(super) fn note_contact(
+        &mut self,
+        gateway: Eui,
+        frames: &[GatewayFrame],
+        stat: Option<&Stat>,
+        at: MonoMs,
+    ) -> bool {
         let Some(known) = self.gateways.get_mut(&gateway) else { return false };
         known.contact = Some(at);
-        known.row.frames += frames as u64;
+        known.row.frames += frames.len() as u64;
+        known.radio.hear(frames, stat);
         true
     }
 
@@ -265,11 +281,11 @@ impl Core {
                 continue;
             }
             row.is_configured |= is_named;
-            network.gateways.insert(row.eui, Gateway { row, contact: None });
+            network.gateways.insert(row.eui, Gateway::new(row));
         }
         for eui in configured.iter().take(GATEWAYS_MAX) {
-            let row = || GatewayRow::new(*eui, None, true);
-            network.gateways.entry(*eui).or_insert_with(|| Gateway { row: row(), contact: None });
+            let new = || Gateway::new(GatewayRow::new(*eui, None, true));
+            network.gateways.entry(*eui).or_insert_with(new);
         }
         network.tell_listed();
         let kept: BTreeSet<Eui> = network.gateways.keys().copied().collect();

@@ -29,6 +29,7 @@ impl Core {
                     "listed_by": if row.is_configured { "configuration" } else { "command" },
                     "last_contact": row.last_contact.map(|at| show::local(at.0, &zone)),
                     "frames": row.frames, "answers": row.answers, "refused_answers": row.refused_answers,
+                    "radio": gateway.radio.shown(),
                 })
             })
             .collect();
@@ -51,7 +52,7 @@ impl Core {
         let row = GatewayRow::new(eui, add.name.clone(), false);
         self.store.write(|tx| rows::put_gateway(tx, &row))?;
         let network = self.network_mut()?;
-        network.gateways.insert(eui, Gateway { row, contact: None });
+        network.gateways.insert(eui, Gateway::new(row));
         network.tell_listed();
         let at = self.stamp_now().mono;
         self.note_by(Actor::Installer, GATEWAY_LISTED, Entity::Hub, [("eui", eui.to_string().into())], at);

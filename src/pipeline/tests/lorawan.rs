@@ -59,6 +59,7 @@ impl Air {
         self.hub.core().hear(SourceEvent::Gateway(Box::new(GatewayEvent::Heard {
             gateway: GATEWAY,
             frames,
+            stat: None,
             at,
         })));
         self.hub.tick();

@@ -279,7 +279,7 @@ impl Connection {
 
     async fn hear(&self, gateway: Eui, frames: Vec<GatewayFrame>) -> Result<(), End> {
         let at = self.shared.clock.mono();
-        self.tell(GatewayEvent::Heard { gateway, frames, at }).await
+        self.tell(GatewayEvent::Heard { gateway, frames, stat: None, at }).await
     }
 
     async fn tell(&self, event: GatewayEvent) -> Result<(), End> {

@@ -222,7 +222,7 @@ impl Serving<'_> {
                 }
                 self.count("connected");
                 self.presence.up().await?;
-                self.hear(GatewayEvent::Heard { gateway, frames: Vec::new(), at: now }).await
+                self.hear(GatewayEvent::Heard { gateway, frames: Vec::new(), stat: None, at: now }).await
             }
             Said::Closed { gateway, number } => {
                 if self.stations.get(&gateway).is_some_and(|(current, _)| *current == number) {

@@ -2,6 +2,7 @@
 //! from an argument, which every user of the box could see.
 
 use std::io::{BufRead, IsTerminal, Read, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -11,11 +12,14 @@ use serde_json::Value;
 use super::{ask::ask, lists, out};
 use crate::control::{GatewaysAdd, ImportRow, PairDevice, PairImport, PairOpen, Request};
 use crate::lorawan::ids::Key;
+use crate::lorawan::personal::{self, Personal};
 use crate::lorawan::session::MacVersion;
 use crate::lorawan::shipment::{self, Row};
 
 /// A list of 10,000 devices has about a megabyte.
 const LIST_BYTES_MAX: u64 = 8 << 20;
+/// Three lines.
+const PERSONAL_BYTES_MAX: u64 = 4_096;
 /// Rows a request: about 100 KB, well below the longest one.
 const ROWS_AT_ONCE: usize = 500;
 
@@ -41,6 +45,12 @@ pub enum PairCommand {
         /// Read the AppKey from this file ("-": standard input, or a prompt); else it is the label's or the shipment's.
         #[arg(long, value_name = "FILE")]
         key_file: Option<PathBuf>,
+        /// It is personalised (ABP) and does not join: the file has three lines, "DevAddr ...", "NwkSKey ..." and "AppSKey ...".
+        #[arg(long, requires = "key_file")]
+        abp: bool,
+        /// It counts its frames from 0 after losing power: take them, though a recorded frame played again is then taken, too.
+        #[arg(long, requires = "abp")]
+        counts_anew: bool,
         /// 1.0.2, 1.0.3, 1.0.4 or 1.1; else the shipment's, else 1.0.3.
         #[arg(long, value_name = "VERSION")]
         lorawan: Option<String>,
@@ -103,9 +113,24 @@ pub fn pair(config: Option<&Path>, command: PairCommand) -> Result<()> {
         PairCommand::Open { unit, model, name, json } => {
             say(&ask(config, &Request::PairOpen(PairOpen { unit, model, name }))?, json)
         }
-        PairCommand::Device { code, device, key_file, lorawan, unit, model, name, json } => {
-            let key = key_file.as_deref().map(read_key).transpose()?;
-            let pair = PairDevice { code, device, key, version: lorawan, unit, model, name };
+        PairCommand::Device {
+            code,
+            device,
+            key_file,
+            abp,
+            counts_anew,
+            lorawan,
+            unit,
+            model,
+            name,
+            json,
+        } => {
+            let (key, personal) = match key_file.as_deref() {
+                Some(file) if abp => (None, Some(read_personal(file, counts_anew)?)),
+                Some(file) => (Some(read_key(file)?), None),
+                None => (None, None),
+            };
+            let pair = PairDevice { code, device, key, personal, version: lorawan, unit, model, name };
             say(&ask(config, &Request::PairDevice(pair))?, json)
         }
         PairCommand::Status { code, json } => {
@@ -192,9 +217,36 @@ fn read_key(file: &Path) -> Result<Key> {
         }
         stdin.lock().take(1_024).read_line(&mut line).context("read the key")?;
     } else {
-        let opened = std::fs::File::open(file).with_context(|| format!("open {}", file.display()))?;
+        let opened = open_secret(file)?;
         std::io::BufReader::new(opened.take(1_024)).read_line(&mut line).context("read the key")?;
     }
     // The text is not repeated: it may be most of a key.
     Key::parse(&line).context("that is no AppKey: it has 32 hex digits")
+}
+
+fn read_personal(file: &Path, accepts_reset: bool) -> Result<Personal> {
+    let mut text = String::new();
+    let what = || format!("read {}", file.display());
+    if file == Path::new("-") {
+        let stdin = std::io::stdin();
+        if stdin.is_terminal() {
+            writeln!(
+                std::io::stderr(),
+                "DevAddr, NwkSKey and AppSKey, each on a line behind its name, then Ctrl-D:"
+            )?;
+        }
+        stdin.lock().take(PERSONAL_BYTES_MAX).read_to_string(&mut text).with_context(what)?;
+    } else {
+        open_secret(file)?.take(PERSONAL_BYTES_MAX).read_to_string(&mut text).with_context(what)?;
+    }
+    personal::parse(&text, accepts_reset).with_context(what)
+}
+
+/// A file that other users can read is refused, as every file with a secret is.
+fn open_secret(file: &Path) -> Result<std::fs::File> {
+    let opened = std::fs::File::open(file).with_context(|| format!("open {}", file.display()))?;
+    if opened.metadata().with_context(|| format!("look at {}", file.display()))?.mode() & 0o007 != 0 {
+        bail!("{} holds a key that every user can read; `chmod o= {0}` first", file.display());
+    }
+    Ok(opened)
 }

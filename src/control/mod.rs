@@ -6,6 +6,7 @@ pub mod socket;
 use serde::{Deserialize, Serialize};
 
 use crate::lorawan::ids::{Eui, Key};
+use crate::lorawan::personal::Personal;
 use crate::lorawan::session::MacVersion;
 
 /// One request. On the socket: `{"request":"units_add","name":...}`, one JSON object a line.
@@ -209,6 +210,9 @@ pub struct PairDevice {
     pub device: String,
     /// None: the one on the label or of its shipment.
     pub key: Option<Key>,
+    /// Of a personalised (ABP) device, in place of a key to join with.
+    #[serde(default)]
+    pub personal: Option<Personal>,
     /// LoRaWAN version of the device; None: the shipment's, else 1.0.3.
     pub version: Option<String>,
     pub unit: Option<String>,

@@ -3,7 +3,7 @@
 //! [`server::Lns`] is a state machine for class A devices, joined over the air (1.0.0 to 1.0.4, and 1.1 devices in 1.0 mode) or
 //! personalised. It is given frames by gateways and the time, and gives back readings, answers to devices, and what must
 //! be stored before an answer may leave. Around it stand the gateways' protocols ([`udp`], [`station`]) and what an installer
-//! has in his hands ([`qr`], [`shipment`]). The cryptography and byte layouts are the crate lrwn's, behind [`phy`].
+//! has in his hands ([`qr`], [`shipment`], [`personal`]). The cryptography and byte layouts are the crate lrwn's, behind [`phy`].
 //!
 //! # What a driver does, in this order
 //!
@@ -41,6 +41,7 @@ pub mod gateway;
 mod hex;
 pub mod ids;
 pub mod mac;
+pub mod personal;
 pub mod phy;
 pub mod qr;
 pub mod rate;

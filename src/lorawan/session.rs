@@ -249,7 +249,7 @@ impl Device {
         }
     }
 
-    pub(super) fn is_personalised(&self) -> bool {
+    pub fn is_personalised(&self) -> bool {
         matches!(self.activation, Activation::Abp { .. })
     }
 

@@ -135,13 +135,14 @@ pub fn put(connection: &Connection, row: &PairingRow, now: UnixMs) -> Result<()>
     mark_dirty(connection, TABLE, row.id)
 }
 
-/// A device that joined at the hub: a row of `lora_sensors`.
+/// A device that was paired at the hub: a row of `lora_sensors`.
 pub struct SensorRow<'a> {
     pub id: Uuid,
     pub device: Uuid,
     pub dev_eui: Eui,
     pub join_eui: Eui,
-    pub app_key: &'a Key,
+    /// None: it is personalised.
+    pub app_key: Option<&'a Key>,
 }
 
 pub fn insert_sensor(connection: &Connection, row: &SensorRow<'_>, now: UnixMs) -> Result<()> {
@@ -149,18 +150,27 @@ pub fn insert_sensor(connection: &Connection, row: &SensorRow<'_>, now: UnixMs) 
         "INSERT INTO lora_sensors
             (id, device_id, app_eui, dev_eui, app_key, join_eui, network_server_id, activation_type, last_join_at,
              created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?3, ?6, 'OTAA', ?7, ?7, ?7)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?3, ?6, ?8, ?9, ?7, ?7)",
         params![
             row.id.as_bytes(),
             row.device.as_bytes(),
             row.join_eui.to_string(),
             row.dev_eui.to_string(),
-            key_text(row.app_key)?,
+            row.app_key.map(key_text).transpose()?,
             NETWORK_SERVER,
-            now.0
+            now.0,
+            if row.app_key.is_some() { "OTAA" } else { "ABP" },
+            row.app_key.map(|_| now.0)
         ],
     )?;
     mark_dirty(connection, "lora_sensors", row.id)
+}
+
+/// Whether there is a row of `lora_sensors` for this device.
+pub fn has_sensor(connection: &Connection, device: DeviceNo) -> Result<bool> {
+    let sql =
+        "SELECT 1 FROM lora_sensors WHERE device_id = (SELECT device_id FROM hub_devices WHERE no = ?1)";
+    Ok(connection.prepare_cached(sql)?.exists([device.0])?)
 }
 
 /// Notes that a device joined again. Returns the row's id; None: it has none.

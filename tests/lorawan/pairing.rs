@@ -6,7 +6,7 @@ use frostguard_sync::ids::hex;
 use serde_json::Value;
 
 use crate::gateway::Gateway;
-use crate::sensor::{Sensor, Up};
+use crate::sensor::{Joined, Sensor, Up};
 use crate::support::{Hub, wait_for};
 
 pub const KEY: [u8; 16] = [0x5a; 16];
@@ -209,4 +209,133 @@ fn a_shipment_and_a_label_are_enough() {
 
     let again = hub.try_command(&["pair", "device", code, &dev_eui], "");
     assert!(!again.status.success(), "a session is used once");
+}
+
+/// A sensor that never joins.
+fn personalised(number: u64) -> Sensor {
+    let mut sensor = Sensor::new(number, [0; 16]);
+    sensor.session = Some(Joined {
+        dev_addr: 0x2601_1b00 | number as u32,
+        nwk_s_key: [0x4e; 16],
+        app_s_key: [0xa9; 16],
+        f_cnt_up: 0,
+        f_cnt_down: None,
+        settings: Vec::new(),
+    });
+    sensor
+}
+
+fn personal_lines(sensor: &Sensor, nwk_s_key: &[u8]) -> String {
+    let joined = sensor.session.as_ref().expect("personalised");
+    let app_s_key = hex(&joined.app_s_key);
+    format!("DevAddr {:08X}\nNwkSKey = {}\nAppSKey: {app_s_key}\n", joined.dev_addr, hex(nwk_s_key))
+}
+
+/// Opens a session for a personalised sensor; gives the code.
+#[track_caller]
+fn begin_personal(hub: &Hub, sensor: &Sensor, nwk_s_key: &[u8], more: &[&str]) -> String {
+    let opened = hub.json(&["pair", "open", "--unit", "Fridge", "--model", "dragino/lht65n", "--json"]);
+    let code = opened["code"].as_str().expect("a code").to_owned();
+    name_personal(hub, &code, sensor, nwk_s_key, more);
+    code
+}
+
+#[track_caller]
+fn name_personal(hub: &Hub, code: &str, sensor: &Sensor, nwk_s_key: &[u8], more: &[&str]) {
+    let dev_eui = hex(&sensor.dev_eui);
+    let arguments = [&["pair", "device", code, &dev_eui, "--abp", "--key-file", "-"], more].concat();
+    hub.command_with_input(&arguments, &personal_lines(sensor, nwk_s_key));
+}
+
+#[track_caller]
+fn wait_refused(hub: &Hub, name: &str, at_least: u64) {
+    hub.wait_status(name, |status| {
+        status["counters"][name].as_u64().filter(|count| *count >= at_least).map(|_| ())
+    });
+}
+
+#[test]
+fn a_personalised_sensor_is_paired_by_its_first_frame_and_its_counter_never_goes_back() {
+    let (mut hub, mut gateway, _) = kitchen();
+    let mut sensor = personalised(1);
+    gateway.pull();
+    // With another key its frames are nobody's, which is all that can be seen of it.
+    let code = begin_personal(&hub, &sensor, &[0x11; 16], &[]);
+    assert!(gateway.push(&sensor.send(&reading(300))));
+    let waiting = wait_for("the wrong key to be told of", || {
+        Some(session(&hub, &code))
+            .filter(|session| session["now"].as_str().is_some_and(|now| now.contains("NwkSKey")))
+    });
+    assert_eq!(waiting["status"], "pending");
+    name_personal(&hub, &code, &sensor, &[0x4e; 16], &[]);
+    assert_eq!(session(&hub, &code)["now"], "waits for its first frame");
+
+    let first = sensor.send(&reading(310));
+    let order = gateway.push_until_answered(&first);
+    assert_eq!(order.after_us, 1_000_000);
+    assert!(sensor.hear(&order.phy).unwrap().ack);
+    assert_eq!((session(&hub, &code)["status"].as_str(), stored(&hub)), (Some("completed"), 1));
+    let order = gateway.push_until_answered(&sensor.send(&reading(320)));
+    assert!(sensor.hear(&order.phy).unwrap().ack);
+
+    // After a power cut of the hub the counters of both directions go on.
+    hub.kill();
+    hub.start();
+    gateway.pull();
+    let order = gateway.push_until_answered(&sensor.send(&reading(330)));
+    assert!(sensor.hear(&order.phy).unwrap().ack);
+    assert_eq!(stored(&hub), 3);
+    // Recorded and played again, or a sensor that counts anew: not to be told apart.
+    assert!(gateway.push(&first));
+    wait_refused(&hub, "lorawan.refused{counter_behind}", 1);
+    sensor.session.as_mut().unwrap().f_cnt_up = 0;
+    assert!(gateway.push(&sensor.send(&reading(340))));
+    wait_refused(&hub, "lorawan.refused{counter_behind}", 2);
+    assert_eq!(stored(&hub), 3);
+
+    let row = hub
+        .command(&["sql", "SELECT activation_type, app_key IS NULL, last_join_at IS NULL FROM lora_sensors"]);
+    assert!(row.contains("ABP"), "{row}");
+    let log = hub.log_text().to_lowercase();
+    assert!(!log.contains(&hex(&[0x4e; 16])) && !log.contains(&hex(&[0xa9; 16])), "a key stands in the log");
+}
+
+#[test]
+fn a_personalised_sensor_that_counts_anew_is_heard_where_that_was_said() {
+    let (hub, mut gateway, _) = kitchen();
+    let mut sensor = personalised(2);
+    gateway.pull();
+    begin_personal(&hub, &sensor, &[0x4e; 16], &["--counts-anew"]);
+    sensor.session.as_mut().unwrap().f_cnt_up = 5;
+    gateway.push_until_answered(&sensor.send(&reading(300)));
+    sensor.session.as_mut().unwrap().f_cnt_up = 0;
+    gateway.push_until_answered(&sensor.send(&reading(310)));
+    assert_eq!(stored(&hub), 2);
+}
+
+#[test]
+fn keys_are_not_taken_from_a_file_that_all_can_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (hub, _, _) = kitchen();
+    let sensor = personalised(1);
+    let file = hub.state_dir().with_file_name("keys");
+    std::fs::write(&file, personal_lines(&sensor, &[0x4e; 16])).unwrap();
+    let opened = hub.json(&["pair", "open", "--unit", "Fridge", "--model", "dragino/lht65n", "--json"]);
+    let (code, dev_eui) = (opened["code"].as_str().unwrap(), hex(&sensor.dev_eui));
+    let pair = |more: &[&str]| {
+        let arguments =
+            [&["pair", "device", code, &dev_eui, "--key-file", file.to_str().unwrap()], more].concat();
+        let output = hub.try_command(&arguments, "");
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    for more in [&["--abp"][..], &[]] {
+        let (is_taken, error) = pair(more);
+        assert!(!is_taken && error.contains("chmod o="), "{error}");
+    }
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    // The three lines are no AppKey.
+    assert!(!pair(&[]).0);
+    assert_eq!(pair(&["--abp"]), (true, String::new()));
 }

@@ -112,6 +112,10 @@ impl Lns {
         }
         self.remove_device(dev_eui);
         self.pairing.is_known_now(dev_eui);
+        if let Some(session) = &device.session {
+            // Frames that other keys did not sign say nothing about these.
+            self.pairing.forget_unsigned(session.dev_addr);
+        }
         self.devices.insert(dev_eui, device);
         self.index(dev_eui);
         Ok(())

@@ -144,6 +144,10 @@ impl Pairing {
         self.unsigned.get(&dev_addr).copied().unwrap_or(0)
     }
 
+    pub fn forget_unsigned(&mut self, dev_addr: DevAddr) {
+        self.unsigned.remove(&dev_addr);
+    }
+
     /// A stranger became known: what was heard of it says nothing about its key.
     pub fn is_known_now(&mut self, dev_eui: Eui) {
         self.strangers.remove(&dev_eui);

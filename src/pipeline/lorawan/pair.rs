@@ -9,9 +9,10 @@ use crate::audit::{Actor, Entity};
 use crate::control::{PairDevice, PairImport, PairOpen, show};
 use crate::domain::{MonoMs, UnixMs};
 use crate::lorawan::ids::{Eui, Key};
+use crate::lorawan::personal::Personal;
 use crate::lorawan::qr;
 use crate::lorawan::server::{DEVICES_MAX, JoinRecord};
-use crate::lorawan::session::{Device, MacVersion};
+use crate::lorawan::session::{Device, MacVersion, Session};
 use crate::pipeline::Core;
 use crate::pipeline::requests::check_name;
 use crate::store::lorawan::{self as devices, KeyRow};
@@ -35,10 +36,16 @@ const CODE_CHARS: usize = 6;
 struct Named {
     dev_eui: Eui,
     join_eui: Option<Eui>,
-    key: Key,
+    secrets: Secrets,
     version: MacVersion,
     name: Option<String>,
     model: Option<String>,
+}
+
+/// What it is known by over the air.
+enum Secrets {
+    Joins(Key),
+    Personal(Personal),
 }
 
 impl Core {
@@ -113,7 +120,14 @@ impl Core {
         self.flush()?;
         let stamp = self.stamp_now();
         let (now, epoch_no) = (self.wall_of(stamp).0, self.epoch.no);
-        let device = Device::otaa(dev_eui, named.version, named.key, now);
+        let device = match named.secrets {
+            Secrets::Joins(key) => Device::otaa(dev_eui, named.version, key, now),
+            Secrets::Personal(Personal { dev_addr, nwk_s_key, app_s_key, accepts_reset }) => {
+                let session = Session::personalised(dev_addr, nwk_s_key, app_s_key);
+                Device::abp(dev_eui, named.version, session, accepts_reset)
+            }
+        };
+        let is_personal = device.is_personalised();
         self.store.write(|tx| {
             if let Some(former) = former {
                 devices::remove_device(tx, former)?;
@@ -127,8 +141,13 @@ impl Core {
         if let Some(open) = network.pairings.iter_mut().find(|open| open.row.id == id) {
             open.row = row;
         }
-        let heard = heard.map_or_else(|| "switch it on now".to_owned(), |record| heard_text(&record));
-        Ok(json!({ "said": format!("waiting for {dev_eui} to join; {heard}"), "eui": dev_eui }))
+        let said = if is_personal {
+            format!("waiting for the first frame of {dev_eui}; switch it on now")
+        } else {
+            let heard = heard.map_or_else(|| "switch it on now".to_owned(), |record| heard_text(&record));
+            format!("waiting for {dev_eui} to join; {heard}")
+        };
+        Ok(json!({ "said": said, "eui": dev_eui }))
     }
 
     pub(in crate::pipeline) fn pair_cancel(&mut self, code: &str) -> Result<Value> {
@@ -203,16 +222,19 @@ impl Core {
 
     /// What a session waits for, or how it ended.
     fn progress(&self, row: &PairingRow) -> String {
-        let joins = || {
-            let dev_eui = row.about.dev_eui?;
-            let record = self.network.as_ref()?.lns.joins_of(dev_eui)?;
+        let heard = || {
+            let (dev_eui, lns) = (row.about.dev_eui?, &self.network.as_ref()?.lns);
+            if lns.device(dev_eui)?.is_personalised() {
+                return self.unsigned_text(dev_eui).or_else(|| Some("waits for its first frame".to_owned()));
+            }
+            let record = lns.joins_of(dev_eui)?;
             Some(record.trouble().map_or_else(|| heard_text(record), |trouble| trouble.to_string()))
         };
         match row.status {
             Status::Completed => "paired".to_owned(),
             Status::Failed | Status::Expired => row.about.reason.clone().unwrap_or_default(),
             Status::Pending if row.about.dev_eui.is_none() => "waits for its device to be named".to_owned(),
-            Status::Pending => joins().unwrap_or_else(|| "waits for the device to join".to_owned()),
+            Status::Pending => heard().unwrap_or_else(|| "waits for the device to join".to_owned()),
         }
     }
 
@@ -232,10 +254,12 @@ impl Core {
         let shipped = devices::key_of(self.store.connection(), dev_eui)?;
         let on_label = label.as_ref().and_then(qr::Label::app_key);
         let key = pair.key.clone().or(on_label).or(shipped.as_ref().map(|row| row.key.clone()));
-        let Some(key) = key else {
-            bail!(
+        let secrets = match (pair.personal.clone(), key) {
+            (Some(personal), _) => Secrets::Personal(personal),
+            (None, Some(key)) => Secrets::Joins(key),
+            (None, None) => bail!(
                 "no key of {dev_eui} is known: give it by --key-file (\"-\": standard input), or import its shipment"
-            );
+            ),
         };
         let version = match pair.version.as_deref() {
             Some(text) => MacVersion::parse(text).with_context(|| {
@@ -243,10 +267,15 @@ impl Core {
             })?,
             None => shipped.as_ref().map(|row| row.version).unwrap_or_default(),
         };
+        if version == MacVersion::V1_1 && matches!(secrets, Secrets::Personal(_)) {
+            bail!(
+                "a personalised device of LoRaWAN 1.1 has four keys and is not served: set it to 1.0.x, or let it join"
+            );
+        }
         Ok(Named {
             dev_eui,
             join_eui: label.map(|label| label.join_eui).or(shipped.as_ref().and_then(|row| row.join_eui)),
-            key,
+            secrets,
             version,
             name: pair.name.clone().or(shipped.as_ref().and_then(|row| row.name.clone())),
             model: pair.model.clone().or(shipped.and_then(|row| row.model)),

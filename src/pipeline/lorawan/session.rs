@@ -8,7 +8,7 @@ use crate::audit::{Actor, Entity};
 use crate::domain::{DeviceNo, MonoMs, Probe, Stamp, UnitNo, UnixMs};
 use crate::lorawan::ids::Eui;
 use crate::lorawan::server::JoinTrouble;
-use crate::lorawan::session::Activation;
+use crate::lorawan::session::{Activation, Device};
 use crate::pipeline::{Core, report};
 use crate::store::lorawan as devices;
 use crate::store::pairing::{self, PairingRow, SensorRow, Status};
@@ -55,14 +55,24 @@ impl Core {
             .map(|pairing| (pairing.row.id, pairing.row.about.dev_eui))
             .collect();
         for (id, dev_eui) in over {
-            let trouble = dev_eui.and_then(|eui| self.trouble_of(eui)).map(|trouble| trouble.to_string());
+            let trouble = dev_eui.and_then(|eui| {
+                let joins = self.trouble_of(eui).map(|trouble| trouble.to_string());
+                joins.or_else(|| self.unsigned_text(eui))
+            });
             let (status, reason) = match (trouble, dev_eui) {
                 (Some(reason), _) => (Status::Failed, reason),
-                (None, Some(_)) => (
-                    Status::Expired,
-                    "it was not heard joining in time; check that it is on, the region and the sub-band"
-                        .to_owned(),
-                ),
+                (None, Some(dev_eui)) => {
+                    let is_personal = self
+                        .network
+                        .as_ref()
+                        .and_then(|network| network.lns.device(dev_eui))
+                        .is_some_and(Device::is_personalised);
+                    let heard = if is_personal { "heard" } else { "heard joining" };
+                    let reason = format!(
+                        "it was not {heard} in time; check that it is on, the region and the sub-band"
+                    );
+                    (Status::Expired, reason)
+                }
                 (None, None) => (Status::Expired, "no device was named in time".to_owned()),
             };
             report(self.end_pairing(id, status, reason), "end a pairing session");
@@ -85,6 +95,18 @@ impl Core {
 
     pub(super) fn trouble_of(&self, dev_eui: Eui) -> Option<JoinTrouble> {
         self.network.as_ref()?.lns.joins_of(dev_eui)?.trouble()
+    }
+
+    /// Frames under the address of a personalised device that it did not sign: the only sign of a wrong key there is.
+    pub(super) fn unsigned_text(&self, dev_eui: Eui) -> Option<String> {
+        let lns = &self.network.as_ref()?.lns;
+        let count = lns.wrong_mics_of(dev_eui);
+        (count > 0 && lns.device(dev_eui)?.is_personalised()).then(|| {
+            format!(
+                "{count} frames under its address are not signed with its NwkSKey: enter the keys again, unless the frames \
+                 are a neighbour's"
+            )
+        })
     }
 
     pub(super) fn pairing_of(&self, dev_eui: Eui) -> Option<Uuid> {
@@ -152,8 +174,9 @@ impl Core {
         let open = network.pairings.iter().find(|open| open.row.id == id).context("the session is gone")?;
         let mut row = open.row.clone();
         let device = network.lns.device(dev_eui).context("the network server does not know it")?;
-        let Activation::Otaa { app_key } = device.activation.clone() else {
-            anyhow::bail!("it is personalised");
+        let app_key = match &device.activation {
+            Activation::Otaa { app_key } => Some(app_key.clone()),
+            Activation::Abp { .. } => None,
         };
         let codecs = self.settings.codecs.clone();
         let model = row.about.model.as_deref().and_then(|name| codecs.find(name));
@@ -178,9 +201,13 @@ impl Core {
             }
             mark_dirty(tx, "devices", device.id)?;
             let join_eui = row.about.join_eui.unwrap_or(Eui([0; 8]));
-            let has_sensor = pairing::joined(tx, no, now)?.is_some();
+            let has_sensor = match &app_key {
+                Some(_) => pairing::joined(tx, no, now)?.is_some(),
+                None => pairing::has_sensor(tx, no)?,
+            };
             if !has_sensor {
-                let row = SensorRow { id: sensor, device: device.id, dev_eui, join_eui, app_key: &app_key };
+                let row =
+                    SensorRow { id: sensor, device: device.id, dev_eui, join_eui, app_key: app_key.as_ref() };
                 pairing::insert_sensor(tx, &row, now)?;
             }
             pairing::put(tx, &row, now)?;
@@ -194,7 +221,8 @@ impl Core {
             for column in ["created_at", "updated_at"].iter().filter(|_| new) {
                 unplaced::add(tx, "devices", device.id, column, stamp)?;
             }
-            for column in ["created_at", "updated_at", "last_join_at"].iter().filter(|_| !has_sensor) {
+            let joined = app_key.as_ref().map(|_| "last_join_at");
+            for column in ["created_at", "updated_at"].into_iter().chain(joined).filter(|_| !has_sensor) {
                 unplaced::add(tx, "lora_sensors", sensor, column, stamp)?;
             }
             Ok(no)

@@ -11,7 +11,7 @@ use super::dead_letters::{DeadRow, Refused};
 use super::image::{Bound, Column, Image};
 use super::ownership::{self, FIRST_COLUMN};
 use super::tables::{Access, Kind, Write};
-use crate::wire::RowImage;
+use crate::wire::{RowImage, Value};
 
 /// Writes the rows in their order; returns what was refused: whole rows, and columns of rows that were written.
 pub async fn apply(
@@ -61,16 +61,70 @@ pub async fn apply_alone(
         Err(error) if db::is_fatal(&error) => Err(error),
         Err(error) => {
             tx.batch_execute("ROLLBACK TO SAVEPOINT one; RELEASE SAVEPOINT one").await?;
-            let reason = match error.as_db_error().and_then(|error| error.constraint()) {
+            let (reason, foreign) = match error.as_db_error().and_then(|error| error.constraint()) {
                 Some("devices_eui_idx" | "lora_sensors_dev_eui_idx") => {
-                    "its EUI is another device's".to_owned()
+                    let whose = whose_eui(tx, hub, row).await?;
+                    (whose.reason(), whose == Whose::AnotherOrganization)
                 }
-                Some("hubs_mac_idx") => "its MAC address is another hub's".to_owned(),
-                _ => db::reason(&error),
+                Some("hubs_mac_idx") => ("its MAC address is another hub's".to_owned(), false),
+                _ => (db::reason(&error), false),
             };
-            Ok(vec![refuse(row, reason, false)])
+            Ok(vec![refuse(row, reason, foreign)])
         }
     }
+}
+
+/// To whom the device belongs that has an EUI already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// The hub's own site.
+    Site,
+    AnotherSite,
+    AnotherOrganization,
+    /// Nothing leads from it to an organization.
+    Unknown,
+}
+
+impl Whose {
+    /// What there is to do, for both sides. Of another organization's device nothing is said but that it is theirs.
+    fn reason(self) -> String {
+        let rest = match self {
+            Whose::Site => " of this site, whose id the hub takes with the next configuration",
+            Whose::AnotherSite => " at another site of this organization: move that device to this site",
+            Whose::AnotherOrganization => {
+                ": it belongs to another organization, which must release it before it can be used here"
+            }
+            Whose::Unknown => ", which is in no unit and at no hub: give it to this site, or remove it",
+        };
+        format!("its EUI is another device's{rest}")
+    }
+}
+
+async fn whose_eui(tx: &Transaction<'_>, hub: &Hub, row: &RowImage) -> Result<Whose, tokio_postgres::Error> {
+    let eui = row.columns.iter().find_map(|(name, value)| match value {
+        Value::Text(text) if matches!(name.as_str(), "device_eui" | "dev_eui") => Some(text.as_str()),
+        _ => None,
+    });
+    let places = tx
+        .query_typed(
+            "SELECT s.id, s.organization_id FROM devices d \
+             LEFT JOIN lora_sensors l ON l.device_id = d.id \
+             LEFT JOIN units u ON u.id = d.unit_id LEFT JOIN areas a ON a.id = u.area_id \
+             LEFT JOIN hubs h ON h.id = d.hub_id \
+             JOIN sites s ON s.id = coalesce(a.site_id, h.site_id) \
+             WHERE d.device_eui::text = $1 OR l.dev_eui::text = $1 \
+             ORDER BY (s.organization_id = $2), (s.id = $3)",
+            &[(&eui, Type::TEXT), (&hub.organization, Type::UUID), (&hub.site, Type::UUID)],
+        )
+        .await?;
+    // Where the two tables disagree, the stranger counts.
+    let place = places.first().map(|place| (place.get::<_, Uuid>(0), place.get::<_, Uuid>(1)));
+    Ok(match place {
+        None => Whose::Unknown,
+        Some((site, _)) if site == hub.site => Whose::Site,
+        Some((_, organization)) if organization == hub.organization => Whose::AnotherSite,
+        Some(_) => Whose::AnotherOrganization,
+    })
 }
 
 async fn apply_row(

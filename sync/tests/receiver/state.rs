@@ -261,6 +261,70 @@ async fn fingerprint(world: &World) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_eui_that_is_taken_is_said_to_be_so_and_whose() {
+    let world = World::new().await;
+    let receiver = world.receiver().await;
+    let hub = world.hub(&receiver, world.ours).await;
+    let sites =
+        [(1, world.ours, "of this site"), (2, world.next_door, "another site"), (3, world.theirs, "release")];
+    for (number, site, _) in sites {
+        let sql = format!(
+            "INSERT INTO devices (id, unit_id, device_eui) VALUES ('{device}', '{unit}', 'A84041000000000{number}');
+             INSERT INTO lora_sensors (id, device_id, app_eui, dev_eui) VALUES
+             ('{sensor}', '{device}', 'A0A0A0A0A0A0A0A0', 'A84041000000000{number}')",
+            device = id(number),
+            unit = site.fridge,
+            sensor = id(10 + number),
+        );
+        world.sql.batch_execute(&sql).await.unwrap();
+    }
+    world.sql.batch_execute("INSERT INTO devices (device_eui) VALUES ('A840410000000004')").await.unwrap();
+    let sites = sites.map(|(number, _, what)| (number, what));
+    for (number, what) in sites.into_iter().chain([(4, "in no unit")]) {
+        let own = id(20 + number);
+        let mut rows = vec![image(
+            "devices",
+            own,
+            &[
+                ("unit_id", Value::Uuid(hub.site.fridge)),
+                ("device_eui", text(&format!("A84041000000000{number}"))),
+            ],
+        )];
+        // The device under an EUI of its own, its sensor under the taken one.
+        if number < 4 {
+            rows.push(image(
+                "devices",
+                id(40 + number),
+                &[
+                    ("unit_id", Value::Uuid(hub.site.fridge)),
+                    ("device_eui", text(&format!("A84041000000010{number}"))),
+                ],
+            ));
+            rows.push(image(
+                "lora_sensors",
+                id(30 + number),
+                &[
+                    ("device_id", Value::Uuid(id(40 + number))),
+                    ("app_eui", text("A0A0A0A0A0A0A0A0")),
+                    ("dev_eui", text(&format!("A84041000000000{number}"))),
+                ],
+            ));
+        }
+        let count = rows.len();
+        let lines = refused(&receiver, &hub, number.into(), rows).await;
+        assert_eq!(lines.len(), if count > 1 { 2 } else { 1 }, "{lines:#?}");
+        for line in lines {
+            assert!(line.contains("EUI is another device's") && line.contains(what), "{line}");
+        }
+    }
+    // Who takes another organization's device is looked at; what goes wrong at home is not.
+    let events = "hub_sync.security_events WHERE kind = 'foreign_row'";
+    assert_eq!(world.count(events).await, 1);
+    let sql = format!("SELECT detail FROM {events}");
+    assert!(world.text(&sql).await.unwrap().contains("another organization"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_hub_does_not_own_is_reported_never_dropped_in_silence() {
     let world = World::new().await;
     let receiver = world.receiver().await;

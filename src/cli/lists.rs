@@ -25,7 +25,13 @@ pub fn devices(value: &Value) -> Result<()> {
     if rows.is_empty() {
         return out::line("no devices yet: `frostguard-hub devices strangers` lists what is heard");
     }
-    out::table(&["NAME", "EUI", "MODEL", "MEASURES", "BATTERY", "SIGNAL", "SEEN"], &rows)
+    out::table(&["NAME", "EUI", "MODEL", "MEASURES", "BATTERY", "SIGNAL", "SEEN"], &rows)?;
+    for device in
+        value["devices"].as_array().into_iter().flatten().filter(|device| device["refused"].is_string())
+    {
+        out::line(&format!("central does not take {}: {}", text(&device["eui"]), text(&device["refused"])))?;
+    }
+    Ok(())
 }
 
 pub fn strangers(value: &Value) -> Result<()> {

@@ -2,15 +2,17 @@
 //! the site's zone.
 
 use anyhow::Result;
+use frostguard_sync::api::RefusedRow;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::domain::{Scale, Stamp, Temperature};
 use crate::pipeline::Core;
 use crate::pipeline::decide::degrees;
 use crate::store::alerts::{self, AlertView};
-use crate::store::{figures, frames};
+use crate::store::{batches, figures, frames};
 
 /// Senders that `strangers` lists.
 const STRANGERS_MAX: usize = 200;
@@ -96,6 +98,7 @@ pub fn units(core: &mut Core) -> Result<Value> {
 
 pub fn devices(core: &mut Core) -> Result<Value> {
     let zone = core.registry.zone.clone();
+    let refused = batches::refused(core.store.connection())?;
     let list: Vec<Value> = core
         .registry
         .devices
@@ -128,10 +131,18 @@ pub fn devices(core: &mut Core) -> Result<Value> {
                 "battery": live.and_then(|live| live.battery).map(|percent| format!("{percent} %")),
                 "signal": live.and_then(|live| live.rssi).map(|dbm| format!("{dbm} dBm")),
                 "seen": seen,
+                "refused": refusal(&refused, device.id),
             })
         })
         .collect();
     Ok(json!({ "devices": list }))
+}
+
+/// Why central does not take a device; None: it does, or was not asked yet.
+fn refusal(refused: &[RefusedRow], device: Uuid) -> Option<&str> {
+    let key = device.to_string();
+    let found = refused.iter().find(|row| row.table == "devices" && row.key == key);
+    found.map(|row| row.reason.as_str())
 }
 
 pub fn strangers(core: &mut Core) -> Result<Value> {

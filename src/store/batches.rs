@@ -120,6 +120,7 @@ pub fn acknowledge(
     if let Some(interval) = batch.interval {
         sent::add(connection, interval)?;
     }
+    forget_refused(connection, &batch)?;
     for row in refused {
         keep_refused(connection, row, stamp)?;
     }
@@ -192,13 +193,33 @@ pub(super) fn keep_refused(connection: &Connection, row: &RefusedRow, stamp: Sta
     Ok(())
 }
 
-/// Rows of state are dirty again; readings are unsent as soon as no batch covers them.
-fn take_back(connection: &Connection, batch: &StoredBatch) -> Result<()> {
+/// What the receiver refused before and has been sent again is judged anew by its answer.
+fn forget_refused(connection: &Connection, batch: &StoredBatch) -> Result<()> {
+    let any = connection.prepare_cached("SELECT 1 FROM hub_refused")?.exists([])?;
+    if batch.lane != Lane::State || !any {
+        return Ok(());
+    }
+    if let Body::State(images) = decoded(batch)? {
+        let mut statement =
+            connection.prepare_cached("DELETE FROM hub_refused WHERE table_name = ?1 AND row_key = ?2")?;
+        for image in &images {
+            statement.execute(params![image.table, image.id.to_string()])?;
+        }
+    }
+    Ok(())
+}
+
+fn decoded(batch: &StoredBatch) -> Result<Body> {
     let Batch { body, .. } = wire::decode(&batch.body).map_err(|error| StoreError::Value {
         table: "hub_batches",
         detail: format!("batch {} of lane {}: {error}", batch.seq, batch.lane.number()),
     })?;
-    if let Body::State(images) = body {
+    Ok(body)
+}
+
+/// Rows of state are dirty again; readings are unsent as soon as no batch covers them.
+fn take_back(connection: &Connection, batch: &StoredBatch) -> Result<()> {
+    if let Body::State(images) = decoded(batch)? {
         for image in &images {
             if let Some(table) = tables::find(&image.table) {
                 rows::mark_dirty(connection, table.name, image.id)?;

@@ -391,6 +391,25 @@ fn refused_rows_are_kept_once() {
 }
 
 #[test]
+fn a_refusal_ends_when_the_row_is_taken() {
+    let connection = enrolled_site();
+    let refused =
+        |unit: u32| RefusedRow { table: "units".into(), key: unit_id(unit).to_string(), reason: "no".into() };
+    for (seq, sent, answer, want) in [
+        (1, vec![1, 2], vec![refused(1), refused(2)], vec![refused(1), refused(2)]),
+        (2, vec![2], vec![refused(2)], vec![refused(1), refused(2)]),
+        (3, vec![1], vec![], vec![refused(2)]),
+    ] {
+        for unit in sent {
+            mark_dirty(&connection, "units", unit_id(unit)).unwrap();
+        }
+        state::cut(&connection, LIMITS, STAMP).unwrap().unwrap();
+        assert!(batches::acknowledge(&connection, Lane::State, seq, &answer, STAMP).unwrap());
+        assert_eq!(batches::refused(&connection).unwrap(), want, "batch {seq}");
+    }
+}
+
+#[test]
 fn a_refused_batch_can_be_cut_again_under_its_number() {
     let connection = enrolled_site();
     add_readings(&connection, 1, 1, 1..=3);

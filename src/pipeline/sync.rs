@@ -23,6 +23,9 @@ use crate::store::{epochs, readings, registry, rows, snapshots, state, tables};
 
 use super::{Core, decide};
 
+/// Refused rows of a batch that are logged one by one; all stand in the database.
+const REFUSED_LOGGED_MAX: usize = 16;
+
 /// The usual longest time between two manual logs (domain default of the manual limit): 240 min.
 pub(super) const MANUAL_LOG_MS_MAX: i64 = 240 * 60_000;
 
@@ -67,6 +70,9 @@ impl Core {
                 refused.len(),
                 first.reason
             );
+            for row in refused.iter().take(REFUSED_LOGGED_MAX) {
+                tracing::error!("central refused {} {}: {}", row.table, row.key, row.reason);
+            }
             let fields = [("count", refused.len().into()), ("reason", first.reason.clone().into())];
             self.note(ROWS_REFUSED, Entity::Hub, fields, stamp.mono);
         }
@@ -249,6 +255,7 @@ impl Core {
 
     fn applied(&mut self, changes: &Changes) -> Result<()> {
         self.configure()?;
+        self.load_central_sensors()?;
         let at = self.stamp_now().mono;
         let fields =
             [("etag", changes.etag.clone().into()), ("former_etag", changes.former_etag.clone().into())];

@@ -173,6 +173,76 @@ pub fn has_sensor(connection: &Connection, device: DeviceNo) -> Result<bool> {
     Ok(connection.prepare_cached(sql)?.exists([device.0])?)
 }
 
+/// A sensor as central has it, or as it was paired here: a row of `lora_sensors` whose device is active.
+pub struct KnownSensor {
+    pub dev_eui: String,
+    pub app_key: AppKey,
+    pub is_personalised: bool,
+    pub network_server: Option<String>,
+}
+
+pub enum AppKey {
+    Known(Key),
+    None,
+    /// The column has a text that is no key; it is not repeated anywhere.
+    Unreadable,
+}
+
+pub fn known_sensors(connection: &Connection) -> Result<Vec<KnownSensor>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT s.dev_eui, s.app_key, s.activation_type, s.network_server_id
+         FROM lora_sensors AS s JOIN devices AS d ON d.id = s.device_id WHERE d.is_active = 1 ORDER BY s.dev_eui",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let (key, activation): (Option<String>, Option<String>) = (row.get(1)?, row.get(2)?);
+        Ok(KnownSensor {
+            dev_eui: row.get(0)?,
+            app_key: match key.as_deref().map(str::trim) {
+                None | Some("") => AppKey::None,
+                Some(text) => Key::parse(text).map_or(AppKey::Unreadable, AppKey::Known),
+            },
+            is_personalised: activation.is_some_and(|text| text.eq_ignore_ascii_case("ABP")),
+            network_server: row.get(3)?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The id of a device, whether this hub ever heard it or not.
+pub fn device_by_eui(connection: &Connection, dev_eui: Eui) -> Result<Option<Uuid>> {
+    let mut statement = connection.prepare_cached("SELECT id FROM devices WHERE device_eui = ?1")?;
+    Ok(statement.query_row([dev_eui.to_string()], |row| uuid_at(row, 0)).optional()?)
+}
+
+/// A device that central made and this hub never heard.
+pub struct ToAdmit {
+    pub device: Uuid,
+    pub name: Option<String>,
+    pub device_type: Option<String>,
+    pub unit_no: Option<u32>,
+}
+
+pub fn to_admit(connection: &Connection, dev_eui: Eui) -> Result<Option<ToAdmit>> {
+    let found = connection
+        .prepare_cached(
+            "SELECT d.id, d.name, d.device_type, u.no FROM devices AS d
+             JOIN lora_sensors AS s ON s.device_id = d.id AND s.dev_eui = d.device_eui
+             LEFT JOIN hub_units AS u ON u.unit_id = d.unit_id AND u.removed_ms IS NULL
+             WHERE d.device_eui = ?1 AND d.is_active = 1
+                AND NOT EXISTS (SELECT 1 FROM hub_devices AS h WHERE h.device_id = d.id)",
+        )?
+        .query_row([dev_eui.to_string()], |row| {
+            Ok(ToAdmit {
+                device: uuid_at(row, 0)?,
+                name: row.get(1)?,
+                device_type: row.get(2)?,
+                unit_no: row.get(3)?,
+            })
+        })
+        .optional()?;
+    Ok(found)
+}
+
 /// Notes that a device joined again. Returns the row's id; None: it has none.
 pub fn joined(connection: &Connection, device: DeviceNo, now: UnixMs) -> Result<Option<Uuid>> {
     let id = connection

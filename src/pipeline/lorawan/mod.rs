@@ -1,6 +1,7 @@
 //! The network server on the core's thread: what a gateway heard becomes readings, what an answer relies on is committed with
 //! them, and only then does the answer leave.
 
+mod central;
 mod network;
 mod pair;
 mod radio;
@@ -129,7 +130,7 @@ impl Core {
     fn take_uplink(&mut self, uplink: &Uplink, now: MonoMs) {
         self.counters.add("lorawan.uplinks", "", 1);
         self.counters.add("lorawan.lost_uplinks", "", uplink.lost.into());
-        let paired_now = self.complete_pairing(uplink.dev_eui);
+        let paired_now = self.complete_pairing(uplink.dev_eui) || self.admit(uplink.dev_eui);
         if uplink.activated && !paired_now {
             tracing::info!("{} joined", uplink.dev_eui);
             if let Some(device) = self.device_no(uplink.dev_eui) {

@@ -222,7 +222,8 @@ impl Core {
         }));
         self.load_devices()?;
         self.load_gateways(&section.gateways)?;
-        self.load_pairings(now)
+        self.load_pairings(now)?;
+        self.load_central_sensors()
     }
 
     /// None: no network server.

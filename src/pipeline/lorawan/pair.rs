@@ -101,8 +101,10 @@ impl Core {
             bail!("{dev_eui} is being paired by another session: `frostguard-hub pair status` shows it");
         }
         let network = self.network()?;
-        let is_known = network.lns.device(dev_eui).is_some();
-        if is_known && self.device_no(dev_eui).is_some() {
+        let known = network.lns.device(dev_eui);
+        let is_known = known.is_some();
+        // One that never joined may have a wrong key.
+        if known.is_some_and(|known| known.session.is_some()) && self.device_no(dev_eui).is_some() {
             bail!(
                 "{dev_eui} is paired already; if it was reset, `frostguard-hub devices flush-nonces {dev_eui}`"
             );

@@ -184,7 +184,12 @@ impl Core {
         let new = known.is_none();
         let device = match known {
             Some(known) => known,
-            None => self.paired_row(&row, dev_eui, model.map_or("", |model| model.name), now),
+            None => {
+                let mut device = self.paired_row(&row, dev_eui, model.map_or("", |model| model.name), now);
+                // One that central made before it was ever heard here keeps central's id.
+                device.id = pairing::device_by_eui(self.store.connection(), dev_eui)?.unwrap_or(device.id);
+                device
+            }
         };
         let sensor = frostguard_sync::ids::time_ordered_id(now.0, self.random_bytes());
         let probe = model.map_or(Probe::INTERNAL, |model| model.measuring);
@@ -260,7 +265,7 @@ impl Core {
     }
 }
 
-fn store_error(error: anyhow::Error) -> crate::store::StoreError {
+pub(super) fn store_error(error: anyhow::Error) -> crate::store::StoreError {
     match error.downcast::<rusqlite::Error>() {
         Ok(error) => error.into(),
         Err(error) => crate::store::StoreError::Value { table: "devices", detail: format!("{error:#}") },

@@ -9,17 +9,17 @@ use crate::lorawan::ids::Eui;
 use crate::lorawan::rate::DataRate;
 use crate::lorawan::tests::sensor::Sensor;
 
-const GATEWAY: Eui = Eui([0xb8, 0x27, 0xeb, 0xff, 0xfe, 0, 0, 1]);
+pub(super) const GATEWAY: Eui = Eui([0xb8, 0x27, 0xeb, 0xff, 0xfe, 0, 0, 1]);
 const OTHER: Eui = Eui([0xb8, 0x27, 0xeb, 0xff, 0xfe, 0, 0, 2]);
-const KEY: [u8; 16] = [0x5a; 16];
+pub(super) const KEY: [u8; 16] = [0x5a; 16];
 
-struct Air {
-    hub: Hub,
+pub(super) struct Air {
+    pub hub: Hub,
     orders: mpsc::Receiver<Order>,
 }
 
 impl Air {
-    fn new(gateways: &[Eui]) -> Self {
+    pub fn new(gateways: &[Eui]) -> Self {
         let listed: Vec<String> = gateways.iter().map(|eui| format!("\"{eui}\"")).collect();
         let text = format!("[lorawan]\nregion = \"EU868\"\ngateways = [{}]\n", listed.join(", "));
         let mut hub = Hub::new();
@@ -32,7 +32,7 @@ impl Air {
     }
 
     /// Opens a session for the sensor; gives its code.
-    fn begin(&mut self, sensor: &Sensor) -> String {
+    pub fn begin(&mut self, sensor: &Sensor) -> String {
         let opened =
             self.hub.ask(json!({ "request": "pair_open", "unit": "Fridge", "model": "dragino/lht65n" }));
         let code = opened["code"].as_str().unwrap().to_owned();
@@ -43,7 +43,7 @@ impl Air {
         code
     }
 
-    fn hear(&mut self, phy: Vec<u8>) {
+    pub fn hear(&mut self, phy: Vec<u8>) {
         let at = crate::clock::Clock::mono(&*self.hub.clock);
         let reception = Reception {
             gateway: GATEWAY,
@@ -66,13 +66,13 @@ impl Air {
     }
 
     /// `ms` later; the orders given until then.
-    fn after(&mut self, ms: i64) -> Vec<Order> {
+    pub fn after(&mut self, ms: i64) -> Vec<Order> {
         self.hub.clock.advance(ms);
         self.hub.tick();
         std::iter::from_fn(|| self.orders.try_recv().ok()).collect()
     }
 
-    fn join(&mut self, sensor: &mut Sensor) {
+    pub fn join(&mut self, sensor: &mut Sensor) {
         self.hear(sensor.join_request());
         let order = self.after(20).remove(0);
         sensor.accept(&order.downlink.phy).unwrap();

@@ -9,6 +9,7 @@ mod faults;
 mod frames;
 mod groups;
 mod lorawan;
+mod lorawan_central;
 mod people;
 mod power;
 mod property;

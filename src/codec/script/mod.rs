@@ -172,19 +172,24 @@ struct Output {
 impl Output {
     fn of(text: &str) -> Result<Self, ScriptError> {
         // Deeper than any result, and than the reader of JSON follows.
-        let mut result: Value =
+        let result: Value =
             serde_json::from_str(text).map_err(|error| ScriptError::Result(error.to_string()))?;
+        // A list or a bare number has no fields, and asking it for one to be changed would end the hub.
+        let Value::Object(mut result) = result else {
+            return Err(ScriptError::Result("it is no object".to_owned()));
+        };
         let said = |list: &Value| match list {
             Value::Array(items) => items.iter().map(plain).collect(),
             Value::Null | Value::Bool(false) => Vec::new(),
             other => vec![plain(other)],
         };
-        let errors: Vec<String> = said(&result["errors"]);
+        let mut field = |name: &str| result.remove(name).unwrap_or_default();
+        let errors: Vec<String> = said(&field("errors"));
         if !errors.is_empty() {
             return Err(ScriptError::Reported(bounded(&errors.join("; "))));
         }
-        let warnings = said(&result["warnings"]).len() as u32;
-        match result["data"].take() {
+        let warnings = said(&field("warnings")).len() as u32;
+        match field("data") {
             data @ Value::Object(_) => Ok(Self { data, warnings }),
             Value::Null => Err(ScriptError::Result("it has no data".to_owned())),
             _ => Err(ScriptError::Result("its data are no object".to_owned())),

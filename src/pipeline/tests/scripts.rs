@@ -98,6 +98,10 @@ fn a_bad_script_costs_an_error_and_nothing_else() {
         ("function Decoder() { var a = []; for (;;) a.push(new Array(999)); }", "memory", "memory of 8 MiB"),
         ("function decodeUplink() { return {errors: ['no']}; }", "reported", "the script says: no"),
         ("function Decoder() { return 5; }", "result", "no object"),
+        ("function decodeUplink() { return 5; }", "result", "no object"),
+        ("function decodeUplink() { return [4.1]; }", "result", "no object"),
+        ("function decodeUplink() { return 'data'; }", "result", "no object"),
+        ("function decodeUplink() { return null; }", "result", "no object"),
         ("function Decoder( {", "thrown", "logger.js line 1"),
     ] {
         let mut hub = Hub::with_script(script);

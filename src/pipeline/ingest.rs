@@ -5,8 +5,9 @@ use crate::audit::Entity;
 use crate::audit::event_types::DEVICE_TWO_SENDERS;
 use crate::codec::script::{Call, ScriptError};
 use crate::codec::{CodecError, DoorState, Fault, Measurement, Quantity};
-use crate::domain::{DeviceNo, MonoMs, Probe, Seq, Stamp, UnitNo, UnixMs};
-use crate::frame::{Frame, Payload};
+use crate::domain::{DeviceNo, MonoMs, Probe, Seq, Source, Stamp, UnitNo, UnixMs};
+use crate::frame::{Frame, Payload, Sender};
+use crate::lorawan::ids::Eui;
 use crate::rules::{BatteryClass, Event, ReadingEvent};
 use crate::store::frames::{FrameRow, Outcome};
 use crate::store::log::LogRow;
@@ -33,6 +34,7 @@ impl Core {
         let stamp = Stamp { segment: self.segment, mono: at };
         self.counters.add("frames.heard", &frame.sender.port, 1);
         let device = self.registry.device_of(&frame.sender).map(|device| device.no);
+        let device = device.filter(|_| !self.is_impostor(&frame.sender));
         let judged = self.duplicates.judge(frame, self.tick_at(at));
         let fate = match judged.repeat {
             Some(repeat) => {
@@ -61,6 +63,20 @@ impl Core {
             detail: fate.detail,
             bytes: frame.payload.bytes().to_vec(),
         })));
+    }
+
+    /// A wire or a plain radio names any EUI it likes. A device that joined here signs what it says, so that nobody else
+    /// is believed in its name.
+    fn is_impostor(&self, sender: &Sender) -> bool {
+        let joined = || {
+            let device = self.network.as_ref()?.lns.device(Eui::parse(&sender.address)?)?;
+            device.session.as_ref()
+        };
+        let is_impostor = sender.is_eui && sender.source == Source::Serial && joined().is_some();
+        if is_impostor {
+            self.counters.add("devices.impostors", &sender.port, 1);
+        }
+        is_impostor
     }
 
     fn judge_frame(&mut self, frame: &Frame, device: Option<DeviceNo>, stamp: Stamp) -> Fate {

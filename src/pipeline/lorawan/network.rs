@@ -65,7 +65,7 @@ impl Gateway {
 pub struct Network {
     /// The source's configured name.
     pub(super) port: String,
-    pub(super) lns: Lns,
+    pub(in crate::pipeline) lns: Lns,
     pub(super) gateways: BTreeMap<Eui, Gateway>,
     pub(super) strangers: BTreeMap<Eui, MonoMs>,
     pub(super) pairings: Vec<Pairing>,

@@ -44,6 +44,11 @@ impl Air {
     }
 
     pub fn hear(&mut self, phy: Vec<u8>) {
+        self.hear_dated(phy, None);
+    }
+
+    /// By a gateway that says when it was.
+    fn hear_dated(&mut self, phy: Vec<u8>, gnss: Option<UnixMs>) {
         let at = crate::clock::Clock::mono(&*self.hub.clock);
         let reception = Reception {
             gateway: GATEWAY,
@@ -53,7 +58,7 @@ impl Air {
             rssi_dbm: Some(-80),
             snr_tenths: Some(80),
             context: Some(Context::Udp { tmst: 0 }),
-            gnss: None,
+            gnss,
         };
         let frames = vec![GatewayFrame { phy, reception }];
         self.hub.core().hear(SourceEvent::Gateway(Box::new(GatewayEvent::Heard {
@@ -224,4 +229,27 @@ fn numbers_go_ahead_under_another_epoch() {
     air.hub.stop();
     air.hub.start();
     assert_eq!(numbers(&air), (before.0 + 2_048, before.1 + 2_048), "at the start");
+}
+
+/// An LHT65N's frame of this temperature in its cable's probe, in hundredths.
+fn payload(hundredths: i16) -> Vec<u8> {
+    climate(1, 0, hundredths).payload.bytes().to_vec()
+}
+
+#[test]
+fn nobody_speaks_for_a_joined_device_over_a_wire_or_a_plain_radio() {
+    let mut air = Air::new(&[GATEWAY]);
+    let mut sensor = Sensor::new(1, KEY);
+    air.begin(&sensor);
+    air.join(&mut sensor);
+    air.hear(sensor.reading(&payload(350)));
+    air.after(20);
+    let mut forged = values(1, 7, vec![degrees(400)]);
+    forged.sender.source = Source::Serial;
+    forged.sender.port = "radio".into();
+    air.hub.hear(forged);
+    air.hub.commit();
+    assert_eq!(air.hub.row("SELECT temperature FROM hub_log"), "350");
+    assert_eq!(air.hub.count("devices.impostors{radio}"), 1);
+    assert_eq!(air.hub.row("SELECT outcome FROM hub_frames WHERE source = 'serial'"), "stranger");
 }

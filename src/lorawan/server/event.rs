@@ -2,7 +2,7 @@
 
 use super::send::{Sealed, Withheld};
 use crate::codec::{Measurement, Quantity};
-use crate::domain::{MonoMs, Probe, Source};
+use crate::domain::{MonoMs, Probe, Source, UnixMs};
 use crate::frame::{AckToken, Frame, Identity, Payload, Sender};
 use crate::lorawan::gateway::Reception;
 use crate::lorawan::ids::{DevAddr, Eui};
@@ -122,6 +122,13 @@ impl Uplink {
         self.heard.iter().map(|reception| reception.at).min().unwrap_or_default()
     }
 
+    /// By GNSS, of a frame that no gateway brought at once; else the hub knows it better than a gateway that may be wrong, and
+    /// whose readings would then be taken for late ones, which nobody is alarmed by.
+    fn time_told(&self) -> Option<UnixMs> {
+        let is_fresh = self.heard.iter().any(|reception| reception.context.is_some());
+        if is_fresh { None } else { self.heard.iter().find_map(|reception| reception.gnss) }
+    }
+
     /// What the pipeline reads: the payload, and the battery where the device told the network of it. `port` is the source's
     /// configured name; `ack` stands on the last of them, so that all are committed before the device is answered.
     pub fn frames(&self, port: &str, ack: Option<AckToken>) -> Vec<Frame> {
@@ -134,7 +141,7 @@ impl Uplink {
             },
             model: None,
             at: self.at(),
-            network_time: self.heard.iter().find_map(|reception| reception.gnss),
+            network_time: self.time_told(),
             payload,
             identity: Identity {
                 dev_addr: Some(self.dev_addr.to_string()),

@@ -253,3 +253,21 @@ fn nobody_speaks_for_a_joined_device_over_a_wire_or_a_plain_radio() {
     assert_eq!(air.hub.count("devices.impostors{radio}"), 1);
     assert_eq!(air.hub.row("SELECT outcome FROM hub_frames WHERE source = 'serial'"), "stranger");
 }
+
+#[test]
+fn a_gateway_with_a_wrong_time_makes_no_present_reading_late() {
+    let mut air = Air::new(&[GATEWAY]);
+    let mut sensor = Sensor::new(1, KEY);
+    air.begin(&sensor);
+    air.join(&mut sensor);
+    air.hear(sensor.reading(&payload(350)));
+    air.after(20);
+    air.hub.pass(MINUTE);
+    air.hear_dated(sensor.reading(&payload(1_500)), Some(UnixMs(NOW - 60 * MINUTE)));
+    air.after(20);
+    air.hub.commit();
+    assert_eq!(
+        air.hub.rows("SELECT temperature, tag & 2, own_ms FROM hub_log ORDER BY seq"),
+        ["350|0|-", "1500|0|-"]
+    );
+}

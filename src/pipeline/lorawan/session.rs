@@ -90,6 +90,11 @@ impl Core {
         | JoinTrouble::NotOtaa { times }) = trouble;
         if times >= TROUBLES_MAX && !matches!(trouble, JoinTrouble::AnswerUnheard { .. }) {
             report(self.end_pairing(id, Status::Failed, trouble.to_string()), "end a pairing session");
+        // Its join was answered: it may be about to send its first frame, while somebody plays that join again.
+        let device = self.network.as_ref().and_then(|network| network.lns.device(dev_eui));
+        if device.is_some_and(|device| device.pending.is_some()) {
+            return;
+        }
         }
     }
 

@@ -237,6 +237,25 @@ fn payload(hundredths: i16) -> Vec<u8> {
 }
 
 #[test]
+fn a_join_played_again_does_not_undo_the_pairing_it_began() {
+    let mut air = Air::new(&[GATEWAY]);
+    let mut sensor = Sensor::new(1, KEY);
+    air.begin(&sensor);
+    let recorded = sensor.clone().join_request();
+    air.join(&mut sensor);
+    for _ in 0..3 {
+        air.after(11 * SECOND);
+        air.hear(recorded.clone());
+        air.after(20);
+    }
+    air.hear(sensor.reading(&payload(350)));
+    air.after(20);
+    assert_eq!(air.session(), "completed ");
+    air.hub.commit();
+    assert_eq!(air.hub.row("SELECT count(*) FROM hub_log"), "1");
+}
+
+#[test]
 fn nobody_speaks_for_a_joined_device_over_a_wire_or_a_plain_radio() {
     let mut air = Air::new(&[GATEWAY]);
     let mut sensor = Sensor::new(1, KEY);

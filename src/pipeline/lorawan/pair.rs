@@ -12,7 +12,7 @@ use crate::lorawan::ids::{Eui, Key};
 use crate::lorawan::personal::Personal;
 use crate::lorawan::qr;
 use crate::lorawan::server::{DEVICES_MAX, JoinRecord};
-use crate::lorawan::session::{Device, MacVersion, Session};
+use crate::lorawan::session::{Activation, Device, MacVersion, Session};
 use crate::pipeline::Core;
 use crate::pipeline::requests::check_name;
 use crate::store::lorawan::{self as devices, KeyRow};
@@ -114,6 +114,7 @@ impl Core {
         }
         let heard = network.lns.joins_of(dev_eui).cloned();
         let mut row = self.session(id)?.row.clone();
+        let is_again = row.about.dev_eui == Some(dev_eui);
         let former = row.about.dev_eui.filter(|former| *former != dev_eui);
         row.about.dev_eui = Some(dev_eui);
         row.about.join_eui = named.join_eui.or(heard.as_ref().map(|record| record.join_eui));
@@ -122,13 +123,23 @@ impl Core {
         self.flush()?;
         let stamp = self.stamp_now();
         let (now, epoch_no) = (self.wall_of(stamp).0, self.epoch.no);
-        let device = match named.secrets {
+        let fresh = match named.secrets {
             Secrets::Joins(key) => Device::otaa(dev_eui, named.version, key, now),
             Secrets::Personal(Personal { dev_addr, nwk_s_key, app_s_key, accepts_reset }) => {
                 let session = Session::personalised(dev_addr, nwk_s_key, app_s_key);
                 Device::abp(dev_eui, named.version, session, accepts_reset)
             }
         };
+        // Named once more, perhaps with its unit: a join it made meanwhile still stands.
+        let key_of = |device: &Device| match &device.activation {
+            Activation::Otaa { app_key } => Some(app_key.clone()),
+            Activation::Abp { .. } => None,
+        };
+        let is_same = |device: &&Device| {
+            let key = key_of(device);
+            is_again && key.is_some() && key == key_of(&fresh) && device.version == fresh.version
+        };
+        let device = self.network()?.lns.device(dev_eui).filter(is_same).cloned().unwrap_or(fresh);
         let is_personal = device.is_personalised();
         self.store.write(|tx| {
             if let Some(former) = former {

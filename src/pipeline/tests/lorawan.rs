@@ -256,6 +256,32 @@ fn a_join_played_again_does_not_undo_the_pairing_it_began() {
 }
 
 #[test]
+fn a_device_that_is_named_once_more_keeps_the_join_it_made() {
+    let mut air = Air::new(&[GATEWAY]);
+    let mut sensor = Sensor::new(1, KEY);
+    let code = air.begin(&sensor);
+    air.join(&mut sensor);
+    air.hub.ask(json!({
+        "request": "pair_device", "code": code, "device": Eui(sensor.dev_eui).to_string(), "name": "Door",
+        "key": frostguard_sync::ids::hex(&KEY),
+    }));
+    air.hear(sensor.reading(&payload(350)));
+    air.after(20);
+    assert_eq!(air.session(), "completed ");
+    assert_eq!(air.hub.row("SELECT name FROM devices"), "Door");
+    // Another key is another start.
+    let mut air = Air::new(&[GATEWAY]);
+    let mut sensor = Sensor::new(1, [1; 16]);
+    let code = air.begin(&sensor);
+    air.hear(sensor.join_request());
+    air.hub.ask(json!({
+        "request": "pair_device", "code": code, "device": Eui(sensor.dev_eui).to_string(),
+        "key": frostguard_sync::ids::hex(&[1; 16]),
+    }));
+    air.join(&mut sensor);
+}
+
+#[test]
 fn nobody_speaks_for_a_joined_device_over_a_wire_or_a_plain_radio() {
     let mut air = Air::new(&[GATEWAY]);
     let mut sensor = Sensor::new(1, KEY);

@@ -356,6 +356,20 @@ pub fn insert_device(tx: &Transaction<'_>, device: &DeviceRow, hub: Uuid, now_ms
     Ok(DeviceNo(tx.last_insert_rowid() as u32))
 }
 
+/// Writes what a device that is there already is decoded as.
+pub fn set_model(tx: &Transaction<'_>, device: &DeviceRow, now_ms: i64) -> Result<()> {
+    tx.execute(
+        "UPDATE hub_devices SET model = ?2 WHERE no = ?1 AND model <> ?2",
+        params![device.no.0, device.model],
+    )?;
+    let model = (!device.model.is_empty()).then_some(&device.model);
+    tx.execute(
+        "UPDATE devices SET device_type = ?2, updated_at = ?3 WHERE id = ?1 AND device_type IS NOT ?2",
+        params![device.id.as_bytes(), model, now_ms],
+    )?;
+    Ok(())
+}
+
 /// Closes the open assignment of the probe and opens one to `unit`, if given. `devices.unit_id` stands for the measuring
 /// probe: it follows that one alone, but for a device that is in no unit yet.
 pub fn assign(

@@ -188,7 +188,10 @@ impl Core {
         let known = self.registry.devices.iter().find(|known| known.eui == dev_eui.to_string()).cloned();
         let new = known.is_none();
         let device = match known {
-            Some(known) => known,
+            // It came over a network server, which decoded its frames or named its model.
+            Some(known) => {
+                DeviceRow { model: model.map_or(known.model, |model| model.name.to_owned()), ..known }
+            }
             None => {
                 let mut device = self.paired_row(&row, dev_eui, model.map_or("", |model| model.name), now);
                 // One that central made before it was ever heard here keeps central's id.
@@ -204,6 +207,7 @@ impl Core {
             let no = if new {
                 rows::insert_device(tx, &device, hub, now.0).map_err(store_error)?
             } else {
+                rows::set_model(tx, &device, now.0).map_err(store_error)?;
                 device.no
             };
             if let Some(unit) = row.about.unit_no {

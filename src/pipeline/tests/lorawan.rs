@@ -282,6 +282,20 @@ fn a_device_that_is_named_once_more_keeps_the_join_it_made() {
 }
 
 #[test]
+fn a_device_that_came_from_a_server_gets_the_model_it_is_paired_as() {
+    let mut air = Air::new(&[GATEWAY]);
+    air.hub.ask(json!({ "request": "devices_add", "address": eui(1), "unit": "Fridge" }));
+    let mut sensor = Sensor::new(1, KEY);
+    air.begin(&sensor);
+    air.join(&mut sensor);
+    air.hear(sensor.reading(&payload(350)));
+    air.after(20);
+    air.hub.commit();
+    assert_eq!(air.hub.row("SELECT device_type FROM devices"), "dragino/lht65n");
+    assert!(air.hub.rows("SELECT temperature FROM hub_log").contains(&"350".to_owned()));
+}
+
+#[test]
 fn nobody_speaks_for_a_joined_device_over_a_wire_or_a_plain_radio() {
     let mut air = Air::new(&[GATEWAY]);
     let mut sensor = Sensor::new(1, KEY);

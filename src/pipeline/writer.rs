@@ -96,7 +96,8 @@ impl Core {
                 if may_leave_out {
                     self.forget_answers();
                 } else {
-                    self.answer_devices(now);
+                    // The commit took its time, and a window may be over.
+                    self.answer_devices(self.clock.mono());
                 }
                 self.wake_senders();
                 Ok(())

@@ -314,6 +314,19 @@ fn nobody_speaks_for_a_joined_device_over_a_wire_or_a_plain_radio() {
 }
 
 #[test]
+fn the_window_is_chosen_after_the_commit_which_may_take_long() {
+    let mut air = Air::new(&[GATEWAY]);
+    let mut sensor = Sensor::new(1, KEY);
+    air.begin(&sensor);
+    let clock = air.hub.clock.clone();
+    // A slow disk: the first window of a join, 5 s after it, is as good as over.
+    air.hub.core().on_urgent(Box::new(move || clock.advance(4_950)));
+    air.hear(sensor.join_request());
+    let order = air.after(20).remove(0);
+    assert_eq!(order.window.number, 2);
+}
+
+#[test]
 fn a_gateway_with_a_wrong_time_makes_no_present_reading_late() {
     let mut air = Air::new(&[GATEWAY]);
     let mut sensor = Sensor::new(1, KEY);

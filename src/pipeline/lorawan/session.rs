@@ -18,6 +18,8 @@ use crate::store::unplaced;
 
 /// From the opening of a session to its end: a sensor is fetched, unpacked and switched on.
 pub(super) const OPEN_MS: i64 = 15 * 60_000;
+/// A session that cannot be ended is tried again after this time: the disk that refuses it now refuses it at once again.
+const END_AGAIN_MS: i64 = 10_000;
 /// Joins that went wrong in the same way: once may be a neighbour's noise or a slow moment.
 const TROUBLES_MAX: u32 = 3;
 
@@ -55,6 +57,7 @@ impl Core {
             .map(|pairing| (pairing.row.id, pairing.row.about.dev_eui))
             .collect();
         for (id, dev_eui) in over {
+            self.put_off(id, MonoMs(now.0 + END_AGAIN_MS));
             let trouble = dev_eui.and_then(|eui| {
                 let joins = self.trouble_of(eui).map(|trouble| trouble.to_string());
                 joins.or_else(|| self.unsigned_text(eui))
@@ -79,9 +82,19 @@ impl Core {
         }
     }
 
+    fn put_off(&mut self, id: Uuid, until: MonoMs) {
+        let pairings = self.network.iter_mut().flat_map(|network| &mut network.pairings);
+        pairings.filter(|open| open.row.id == id).for_each(|open| open.until = until);
+    }
+
     /// After a join that was not answered: enough of the same ends the session with what to do about it.
     pub(super) fn look_for_trouble(&mut self, dev_eui: Eui) {
         let Some(id) = self.pairing_of(dev_eui) else { return };
+        // Its join was answered: it may be about to send its first frame, while somebody plays that join again.
+        let device = self.network.as_ref().and_then(|network| network.lns.device(dev_eui));
+        if device.is_some_and(|device| device.pending.is_some()) {
+            return;
+        }
         let Some(trouble) = self.trouble_of(dev_eui) else { return };
         let (JoinTrouble::WrongKey { times }
         | JoinTrouble::NonceReused { times }
@@ -90,11 +103,6 @@ impl Core {
         | JoinTrouble::NotOtaa { times }) = trouble;
         if times >= TROUBLES_MAX && !matches!(trouble, JoinTrouble::AnswerUnheard { .. }) {
             report(self.end_pairing(id, Status::Failed, trouble.to_string()), "end a pairing session");
-        // Its join was answered: it may be about to send its first frame, while somebody plays that join again.
-        let device = self.network.as_ref().and_then(|network| network.lns.device(dev_eui));
-        if device.is_some_and(|device| device.pending.is_some()) {
-            return;
-        }
         }
     }
 

@@ -327,6 +327,25 @@ fn the_window_is_chosen_after_the_commit_which_may_take_long() {
 }
 
 #[test]
+fn a_session_that_cannot_be_ended_is_not_tried_without_a_pause() {
+    let mut air = Air::new(&[GATEWAY]);
+    air.begin(&Sensor::new(1, KEY));
+    air.hub.pass(14 * MINUTE);
+    air.hub.core().store.connection().pragma_update(None, "query_only", true).unwrap();
+    air.hub.pass(2 * MINUTE);
+    // Another sensor's frame waits for the disk too.
+    air.hub.hear(climate(9, 1, 350));
+    let before = air.hub.count("store.failed_commits");
+    for _ in 0..20 {
+        air.hub.tick();
+    }
+    assert!(air.hub.count("store.failed_commits") <= before + 1, "commits are tried without a pause");
+    air.hub.core().store.connection().pragma_update(None, "query_only", false).unwrap();
+    air.hub.pass(MINUTE);
+    assert!(air.session().starts_with("expired "), "{}", air.session());
+}
+
+#[test]
 fn a_gateway_with_a_wrong_time_makes_no_present_reading_late() {
     let mut air = Air::new(&[GATEWAY]);
     let mut sensor = Sensor::new(1, KEY);

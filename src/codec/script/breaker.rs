@@ -8,6 +8,10 @@ use crate::domain::MonoMs;
 
 /// Calls in a row that held the hub up, after which a script is set aside: two may be a busy machine's fault.
 pub const FAILURES_MAX: u32 = 3;
+/// Good calls that make up for one that held the hub up: a script that loops for every other payload is set aside too.
+pub const GOOD_FOR_ONE: u32 = 2;
+/// What is held against a script that is set aside.
+const BLAME_MAX: u32 = FAILURES_MAX * GOOD_FOR_ONE;
 /// The first pause. Most sensors send seldom, so it costs each of them a frame at most.
 pub const PAUSE_MS_MIN: i64 = 60_000;
 /// Every pause is twice the one before, up to this: the hub may have been to blame, and nobody would tell it.
@@ -32,8 +36,9 @@ pub struct Breaker {
 
 #[derive(Debug, Default)]
 struct Record {
-    /// In a row. They stand over a pause, so that its end allows one try and not `FAILURES_MAX`.
-    failures: u32,
+    /// `GOOD_FOR_ONE` for each call that held the hub up, less the good ones since. It stands over a pause, so that its end
+    /// allows one try and not `FAILURES_MAX`.
+    blame: u32,
     /// Good calls in a row.
     good: u32,
     /// The last pause; 0: none yet.
@@ -62,8 +67,8 @@ impl Breaker {
     pub fn failed(&mut self, model: &str, now: MonoMs) -> Option<Change> {
         let record = self.scripts.entry(model.to_owned()).or_default();
         record.good = 0;
-        record.failures = record.failures.saturating_add(1);
-        if record.failures < FAILURES_MAX {
+        record.blame = (record.blame + GOOD_FOR_ONE).min(BLAME_MAX);
+        if record.blame < BLAME_MAX {
             return None;
         }
         record.pause_ms = (record.pause_ms * 2).clamp(PAUSE_MS_MIN, PAUSE_MS_MAX);
@@ -74,10 +79,10 @@ impl Breaker {
     /// A call ended in time, whatever it gave.
     pub fn ended_in_time(&mut self, model: &str) -> Option<Change> {
         let record = self.scripts.get_mut(model)?;
-        record.failures = 0;
         record.good += 1;
         let was_aside = record.until.take().is_some();
-        if record.pause_ms == 0 || record.good >= FORGIVEN_AFTER {
+        record.blame = if was_aside { 0 } else { record.blame.saturating_sub(1) };
+        if record.pause_ms == 0 && record.blame == 0 || record.good >= FORGIVEN_AFTER {
             self.scripts.remove(model);
         }
         was_aside.then_some(Change::Back)

@@ -42,7 +42,11 @@ fn check(calls: &str, want: &str) {
 fn a_script_that_keeps_holding_the_hub_up_is_set_aside() {
     for (calls, want) in [
         ("....", ""),
-        ("xx.xx.xx.", ""),
+        // Now and then is a busy machine's fault, half of the time is not.
+        ("x..x..x..x..x..x..", ""),
+        ("x.x.x.x.x.", "1 -"),
+        ("xx.xx.xx.", "1 - - - -"),
+        (".x.x.x.x.x", "1"),
         ("xxx", "1"),
         ("xxx x.x", "1 - - -"),
         // The end of a pause allows one try, and each pause is twice the last.

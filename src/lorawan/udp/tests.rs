@@ -95,6 +95,9 @@ fn odd_forwarders_are_understood() {
     assert_eq!((quoted.reception.hz, quoted.reception.rssi_dbm), (868_100_000, Some(-120)));
     assert_eq!(quoted.reception.snr_tenths, Some(-202));
     assert_eq!(quoted.reception.context, Some(Context::Udp { tmst: 12 }));
+    // No radio hears so well: it would be taken for the best of all gateways.
+    let proud = one(r#"{"freq":868.1,"datr":"SF7BW125","lsnr":3276.7,"data":"QAE="}"#);
+    assert_eq!(proud.reception.snr_tenths, None);
     let antennas = one(r#"{"jver":2,"tmst":5,"freq":868.5,"datr":"SF9BW125","stat":1,"data":"QAE=","rsig":[
         {"ant":0,"chan":3,"rssic":-110,"lsnr":-4.5,"etime":"x"},{"ant":1,"chan":3,"rssic":-101,"lsnr":3.2}]}"#);
     assert_eq!((antennas.reception.rssi_dbm, antennas.reception.snr_tenths), (Some(-101), Some(32)));

@@ -13,6 +13,7 @@ use super::{ask::ask, lists, out};
 use crate::control::{GatewaysAdd, ImportRow, PairDevice, PairImport, PairOpen, Request};
 use crate::lorawan::ids::Key;
 use crate::lorawan::personal::{self, Personal};
+use crate::lorawan::qr;
 use crate::lorawan::session::MacVersion;
 use crate::lorawan::shipment::{self, Row};
 
@@ -20,6 +21,8 @@ use crate::lorawan::shipment::{self, Row};
 const LIST_BYTES_MAX: u64 = 8 << 20;
 /// Three lines.
 const PERSONAL_BYTES_MAX: u64 = 4_096;
+/// More than a QR code of letters and digits holds.
+const LABEL_BYTES_MAX: u64 = 8_192;
 /// Rows a request: about 100 KB, well below the longest one.
 const ROWS_AT_ONCE: usize = 500;
 
@@ -41,6 +44,7 @@ pub enum PairCommand {
     /// Say which sensor a session is for: its DevEUI, or the text of the QR code on it.
     Device {
         code: String,
+        /// "-": read from standard input, where a label that holds a key belongs.
         device: String,
         /// Read the AppKey from this file ("-": standard input, or a prompt); else it is the label's or the shipment's.
         #[arg(long, value_name = "FILE")]
@@ -125,6 +129,7 @@ pub fn pair(config: Option<&Path>, command: PairCommand) -> Result<()> {
             name,
             json,
         } => {
+            let device = named(device, &mut std::io::stdin().lock())?;
             let (key, personal) = match key_file.as_deref() {
                 Some(file) if abp => (None, Some(read_personal(file, counts_anew)?)),
                 Some(file) => (Some(read_key(file)?), None),
@@ -206,6 +211,22 @@ fn read(file: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The device as it was named, or as standard input names it.
+fn named(device: String, input: &mut impl BufRead) -> Result<String> {
+    if device == "-" {
+        let mut line = String::new();
+        input.take(LABEL_BYTES_MAX).read_line(&mut line).context("read the label")?;
+        return Ok(line.trim().to_owned());
+    }
+    if qr::parse(device.trim()).is_ok_and(|label| label.app_key().is_some()) {
+        bail!(
+            "this label holds the sensor's key, and every user of the box can see arguments: write \"-\" in its place and \
+             give the label by standard input"
+        );
+    }
+    Ok(device)
+}
+
 fn read_key(file: &Path) -> Result<Key> {
     let mut line = String::new();
     if file == Path::new("-") {
@@ -249,4 +270,25 @@ fn open_secret(file: &Path) -> Result<std::fs::File> {
         bail!("{} holds a key that every user can read; `chmod o= {0}` first", file.display());
     }
     Ok(opened)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_on_a_label_is_no_argument() {
+        let label = "LW:D0:1122334455667788:AABBCCDDEEFF0011:AABB1122";
+        let secret = format!("{label}:P000102030405060708090A0B0C0D0E0F");
+        let named = |device: &str, input: &str| named(device.to_owned(), &mut input.as_bytes());
+        for (device, input, want) in [
+            ("AABBCCDDEEFF0011", "", "AABBCCDDEEFF0011"),
+            (label, "", label),
+            ("-", &format!("{secret}\n"), &secret),
+        ] {
+            assert_eq!(named(device, input).unwrap(), want);
+        }
+        let error = named(&secret, "").unwrap_err().to_string();
+        assert!(error.contains("standard input") && !error.contains("0102"), "{error}");
+    }
 }

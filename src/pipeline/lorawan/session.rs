@@ -20,6 +20,9 @@ use crate::store::unplaced;
 pub(super) const OPEN_MS: i64 = 15 * 60_000;
 /// A session that cannot be ended is tried again after this time: the disk that refuses it now refuses it at once again.
 const END_AGAIN_MS: i64 = 10_000;
+/// From the opening to the first frame of a device that joined. Some speak twice an hour and door contacts once a day, and
+/// its first frame may get lost: without its key here it would stay mute until it joins again, which it has no reason to.
+const JOINED_MS: i64 = 24 * 60 * 60_000;
 /// Joins that went wrong in the same way: once may be a neighbour's noise or a slow moment.
 const TROUBLES_MAX: u32 = 3;
 
@@ -57,19 +60,24 @@ impl Core {
             .map(|pairing| (pairing.row.id, pairing.row.about.dev_eui))
             .collect();
         for (id, dev_eui) in over {
-            self.put_off(id, MonoMs(now.0 + END_AGAIN_MS));
             let trouble = dev_eui.and_then(|eui| {
                 let joins = self.trouble_of(eui).map(|trouble| trouble.to_string());
                 joins.or_else(|| self.unsigned_text(eui))
             });
+            let is_personal = dev_eui.is_some_and(|eui| self.is_personalised(eui));
+            let has_joined = !is_personal && dev_eui.is_some_and(|eui| self.has_joined(eui));
+            if has_joined && trouble.is_none() && self.is_young(id, now) {
+                self.put_off(id, MonoMs(now.0 + OPEN_MS));
+                continue;
+            }
+            self.put_off(id, MonoMs(now.0 + END_AGAIN_MS));
             let (status, reason) = match (trouble, dev_eui) {
                 (Some(reason), _) => (Status::Failed, reason),
-                (None, Some(dev_eui)) => {
-                    let is_personal = self
-                        .network
-                        .as_ref()
-                        .and_then(|network| network.lns.device(dev_eui))
-                        .is_some_and(Device::is_personalised);
+                (None, Some(_)) if has_joined => (
+                    Status::Expired,
+                    "it joined and was not heard since; bring it nearer and pair it again".to_owned(),
+                ),
+                (None, Some(_)) => {
                     let heard = if is_personal { "heard" } else { "heard joining" };
                     let reason = format!(
                         "it was not {heard} in time; check that it is on, the region and the sub-band"
@@ -82,6 +90,19 @@ impl Core {
         }
     }
 
+    /// A join of it was answered, and it may have heard that.
+    fn has_joined(&self, dev_eui: Eui) -> bool {
+        let device = self.network.as_ref().and_then(|network| network.lns.device(dev_eui));
+        device.is_some_and(|device| device.pending.is_some())
+    }
+
+    fn is_young(&self, id: Uuid, now: MonoMs) -> bool {
+        let wall = self.wall_of(Stamp { segment: self.segment, mono: now }).0;
+        let pairings = self.network.iter().flat_map(|network| &network.pairings);
+        let mut started = pairings.filter(|open| open.row.id == id).map(|open| open.row.started);
+        started.any(|started| wall.0 - started.0 < JOINED_MS)
+    }
+
     fn put_off(&mut self, id: Uuid, until: MonoMs) {
         let pairings = self.network.iter_mut().flat_map(|network| &mut network.pairings);
         pairings.filter(|open| open.row.id == id).for_each(|open| open.until = until);
@@ -91,8 +112,7 @@ impl Core {
     pub(super) fn look_for_trouble(&mut self, dev_eui: Eui) {
         let Some(id) = self.pairing_of(dev_eui) else { return };
         // Its join was answered: it may be about to send its first frame, while somebody plays that join again.
-        let device = self.network.as_ref().and_then(|network| network.lns.device(dev_eui));
-        if device.is_some_and(|device| device.pending.is_some()) {
+        if self.has_joined(dev_eui) {
             return;
         }
         let Some(trouble) = self.trouble_of(dev_eui) else { return };
@@ -104,6 +124,11 @@ impl Core {
         if times >= TROUBLES_MAX && !matches!(trouble, JoinTrouble::AnswerUnheard { .. }) {
             report(self.end_pairing(id, Status::Failed, trouble.to_string()), "end a pairing session");
         }
+    }
+
+    fn is_personalised(&self, dev_eui: Eui) -> bool {
+        let network = self.network.as_ref();
+        network.and_then(|network| network.lns.device(dev_eui)).is_some_and(Device::is_personalised)
     }
 
     pub(super) fn trouble_of(&self, dev_eui: Eui) -> Option<JoinTrouble> {

@@ -362,3 +362,32 @@ fn a_gateway_with_a_wrong_time_makes_no_present_reading_late() {
         ["350|0|-", "1500|0|-"]
     );
 }
+
+#[test]
+fn a_sensor_that_joined_may_take_longer_than_the_session_to_speak() {
+    let mut air = Air::new(&[GATEWAY]);
+    let mut sensor = Sensor::new(1, KEY);
+    air.begin(&sensor);
+    air.join(&mut sensor);
+    // Nobody heard its first frame; the next comes when it is due.
+    sensor.reading(&payload(350));
+    air.hub.pass(20 * MINUTE);
+    air.hub.commit();
+    air.hub.reboot(MINUTE);
+    air.hub.core().connect_gateways().unwrap();
+    air.hub.tick();
+    assert_eq!(air.session(), "pending ");
+    air.hear(sensor.reading(&payload(360)));
+    air.after(20);
+    assert_eq!(air.session(), "completed ");
+
+    let mut air = Air::new(&[GATEWAY]);
+    let mut sensor = Sensor::new(1, KEY);
+    air.begin(&sensor);
+    air.join(&mut sensor);
+    for _ in 0..4 * 25 {
+        air.after(15 * MINUTE);
+    }
+    assert!(air.session().starts_with("expired it joined and was not heard since"), "{}", air.session());
+    assert_eq!(air.hub.row("SELECT count(*) FROM hub_lora_devices"), "0");
+}

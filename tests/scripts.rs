@@ -69,13 +69,38 @@ fn a_process_that_cannot_be_had_is_an_error() {
     }
 }
 
+/// A program of these lines in place of the hub.
+fn program(folder: &Path, lines: &str) -> PathBuf {
+    let program = folder.join("program");
+    // Written by another process: one of this test's children may hold a file of its own open, and an open one is not run.
+    let write = "printf '#!/bin/sh\n%s\n' \"$1\" > \"$0\" && chmod +x \"$0\"";
+    assert!(
+        Command::new("sh")
+            .args(["-c", write])
+            .arg(&program)
+            .arg(lines)
+            .status()
+            .expect("there is a shell")
+            .success()
+    );
+    program
+}
+
+#[test]
+fn a_script_is_not_to_blame_for_a_process_that_ended_before() {
+    let folder = tempfile::tempdir().unwrap();
+    // It answers once and ends.
+    let program = program(folder.path(), "read call; echo '{\"Ok\":\"1\"}'");
+    let mut scripts = scripts(program.to_str().unwrap());
+    for _ in 0..4 {
+        assert_eq!(run(&mut scripts, "custom/good", GOOD), Ok("1".to_owned()));
+    }
+}
+
 #[test]
 fn a_process_that_does_not_even_read_is_ended() {
     let folder = tempfile::tempdir().unwrap();
-    let program = folder.path().join("deaf");
-    // Written by another process: one of this test's children may hold a file of its own open, and an open one is not run.
-    let write = "printf '#!/bin/sh\nexec sleep 3600\n' > \"$0\" && chmod +x \"$0\"";
-    assert!(Command::new("sh").args(["-c", write]).arg(&program).status().unwrap().success());
+    let program = program(folder.path(), "exec sleep 3600");
     let mut scripts = scripts(program.to_str().unwrap());
     // More than a pipe holds.
     let long = format!("{GOOD}//{}", "x".repeat(200_000));

@@ -85,12 +85,17 @@ impl Scripts {
     fn run_now(&mut self, call: &Call<'_>) -> Result<String, ScriptError> {
         let program = match &self.place {
             Place::Here => return script::run(call, &self.clock),
-            Place::Process(program) => program,
+            Place::Process(program) => program.clone(),
         };
-        let worker = match self.worker.take() {
-            Some(worker) => Ok(worker),
-            None => Worker::start(program),
-        };
+        let kept = self.worker.take();
+        let is_new = kept.is_none();
+        let answer = self.ask(kept, &program, call);
+        // One that ran before may have ended meanwhile, or by what another script left in it: not this one's doing.
+        if !is_new && answer == Err(ScriptError::Crashed) { self.ask(None, &program, call) } else { answer }
+    }
+
+    fn ask(&mut self, kept: Option<Worker>, program: &Path, call: &Call<'_>) -> Result<String, ScriptError> {
+        let worker = kept.map_or_else(|| Worker::start(program), Ok);
         let worker = worker.map_err(|error| ScriptError::NotRun(format!("{error:#}")))?;
         let answer = worker.ask(call);
         // One that crashed or was too slow is ended by being dropped; the next script gets a new one.

@@ -33,7 +33,7 @@ pub(super) fn write(plain: &mut Plain, readings: &Readings) -> Result<(), WireEr
     }
     check_seqs(rows, *seq_lo, *seq_hi).map_err(WireError::Unfit)?;
     let mut rows = rows.clone();
-    rows.sort_unstable_by_key(|row| (row.unit, row.device, row.probe, row.scale, row.recorded_ms, row.seq));
+    rows.sort_unstable_by_key(order_of);
     let runs: Vec<Run> = rows
         .chunk_by(|a, b| run_of(a) == run_of(b))
         .map(|chunk| Run { rows: chunk.len(), ..run_of(&chunk[0]) })
@@ -97,12 +97,21 @@ pub(super) fn read(input: &mut Input<'_>) -> Result<Readings, WireError> {
         }
     }
     read_seqs(input, &mut rows, seq_lo)?;
+    // Another order would be a second spelling of the same batch.
+    if !rows.is_sorted_by_key(order_of) {
+        return Err(damaged("its readings are not in order"));
+    }
     let seq_hi = seq_lo.wrapping_add(seq_width);
     check_seqs(&rows, seq_lo, seq_hi).map_err(WireError::Damaged)?;
     Ok(Readings { epoch, seq_lo, seq_hi, units, devices, rows })
 }
 
 type Head = (Epoch, u64, u64, Vec<(u32, Uuid)>, Vec<(u32, Uuid)>);
+
+/// The order in which rows travel.
+fn order_of(row: &Reading) -> (u32, u32, u8, Scale, i64, u64) {
+    (row.unit, row.device, row.probe, row.scale, row.recorded_ms, row.seq)
+}
 
 fn run_of(row: &Reading) -> Run {
     Run { unit: row.unit, device: row.device, probe: row.probe, scale: row.scale, rows: 0 }

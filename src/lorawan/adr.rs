@@ -178,7 +178,7 @@ impl Link {
 
     fn steps(&self, rate: DataRate) -> i16 {
         let best = self.history.iter().map(|sample| sample.snr_tenths).max().unwrap_or_default();
-        (best - rate.snr_needed_tenths() - MARGIN_TENTHS) / STEP_TENTHS
+        best.saturating_sub(rate.snr_needed_tenths() + MARGIN_TENTHS) / STEP_TENTHS
     }
 
     /// Per cent of the frames lost over the history.

@@ -30,6 +30,14 @@ pub struct Reception {
     pub gnss: Option<UnixMs>,
 }
 
+/// dB; the registers of the radios end at 32. Who says more than this says nothing.
+const SNR_DB_MAX: f64 = 128.0;
+
+/// What a gateway says of a frame's signal, where a radio can have measured it: the network reckons with it.
+pub(super) fn snr_tenths(db: f64) -> Option<i16> {
+    (db.abs() <= SNR_DB_MAX).then(|| (db * 10.0).round() as i16)
+}
+
 /// The gateway's own idea of when it heard the frame, handed back as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Context {

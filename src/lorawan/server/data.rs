@@ -116,7 +116,8 @@ impl Lns {
 
         let (said, payload) = open(frame, session, f_cnt);
         let best = heard.first();
-        let margin_tenths = best.and_then(|best| Some(best.snr_tenths? - best.rate.snr_needed_tenths()));
+        let margin_tenths =
+            best.and_then(|best| Some(best.snr_tenths?.saturating_sub(best.rate.snr_needed_tenths())));
         hear(session, best.and_then(|best| region.uplink_dr(best.rate)), f_cnt, best);
         answers(session, &said);
         if said.status().is_some() {
@@ -332,7 +333,8 @@ fn link_answers(said: &Said, heard: &[Reception], now: Now) -> Vec<Vec<ToDevice>
     let mut groups = Vec::new();
     let best = heard.first();
     if said.asks(FromDevice::LinkCheckReq) {
-        let margin = best.and_then(|best| Some(best.snr_tenths? - best.rate.snr_needed_tenths()));
+        let margin =
+            best.and_then(|best| Some(best.snr_tenths?.saturating_sub(best.rate.snr_needed_tenths())));
         // 255 is reserved.
         let margin_db = (margin.unwrap_or(0) / 10).clamp(0, 254) as u8;
         groups.push(vec![ToDevice::LinkCheckAns { margin_db, gateways: heard.len().min(255) as u8 }]);

@@ -10,7 +10,7 @@ mod tests;
 
 use serde_json::{Value, json};
 
-use super::gateway::{Context, Downlink, GatewayFrame, Reception, Window};
+use super::gateway::{Context, Downlink, GatewayFrame, Reception, Window, snr_tenths};
 use super::hex;
 use super::ids::Eui;
 use super::mac::{gps_ms, unix_ms_of_gps};
@@ -193,7 +193,7 @@ fn reception(json: &Value, gateway: Eui, region: Region, at: MonoMs) -> Result<R
         hz: unsigned(json, "Freq", u64::from(u32::MAX))? as u32,
         rate: region.data_rate(dr).ok_or(StationError::Field("DR"))?,
         rssi_dbm: number("rssi").map(|dbm| dbm.round() as i32),
-        snr_tenths: number("snr").map(|db| (db * 10.0).round() as i16),
+        snr_tenths: number("snr").and_then(snr_tenths),
         context: xtime.map(|xtime| Context::Station {
             xtime,
             rctx: info.get("rctx").and_then(Value::as_i64).unwrap_or(0),

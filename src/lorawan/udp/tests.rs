@@ -101,6 +101,8 @@ fn odd_forwarders_are_understood() {
     let antennas = one(r#"{"jver":2,"tmst":5,"freq":868.5,"datr":"SF9BW125","stat":1,"data":"QAE=","rsig":[
         {"ant":0,"chan":3,"rssic":-110,"lsnr":-4.5,"etime":"x"},{"ant":1,"chan":3,"rssic":-101,"lsnr":3.2}]}"#);
     assert_eq!((antennas.reception.rssi_dbm, antennas.reception.snr_tenths), (Some(-101), Some(32)));
+    let absurd = one(r#"{"freq":868.1,"datr":"SF7BW125","lsnr":3276.7,"data":"QAE="}"#);
+    assert_eq!(absurd.reception.snr_tenths, None, "no radio measures that");
     let delayed = one(r#"{"freq":868.1,"tmst":5,"delayed":true,"datr":"SF7BW125","data":"QAE="}"#);
     assert_eq!(delayed.reception.context, None, "its windows are over");
     let with_end =

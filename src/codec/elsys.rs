@@ -68,7 +68,7 @@ pub fn decode(
         };
         let ago = reader.exactly(AGO_LENGTHS[usize::from(head >> 6)])?;
         let ago_s = ago.iter().fold(0i64, |sum, &byte| sum << 8 | i64::from(byte));
-        let at = received.map(|received| UnixMs(received.0 - ago_s * 1_000));
+        let at = received.map(|received| UnixMs(received.0.saturating_sub(ago_s * 1_000)));
         let at = at.filter(|at| ago_s > 0 && at.0 >= 0);
         if let Some((probe, quantity)) = value
             && (ago_s == 0 || at.is_some())

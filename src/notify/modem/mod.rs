@@ -11,6 +11,8 @@
 mod alphabet;
 mod desk;
 mod dialogue;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod line;
 mod lines;
 mod network;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Body, Stat};
 use crate::domain::{MonoMs, UnixMs};
-use crate::lorawan::gateway::{Context, GatewayFrame, Reception};
+use crate::lorawan::gateway::{Context, GatewayFrame, Reception, snr_tenths};
 use crate::lorawan::ids::Eui;
 use crate::lorawan::mac::unix_ms_of_gps;
 use crate::lorawan::phy::PHY_BYTES_MAX;
@@ -16,9 +16,6 @@ use crate::lorawan::rate::DataRate;
 
 /// Frames read of one datagram; forwarders put up to eight into one.
 const FRAMES_MAX: usize = 255;
-
-/// dB to either side: far beyond what a radio tells, and what is reckoned with it stays a small number.
-const LSNR_MAX: f64 = 100.0;
 
 /// Padding is optional in this protocol.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -119,9 +116,7 @@ fn frame(entry: &Value, gateway: Eui, at: MonoMs) -> Result<GatewayFrame, Unusab
             hz: (mhz * 1e3).round() as u32 * 1_000,
             rate,
             rssi_dbm: rssi.map(|dbm| dbm.round() as i32),
-            snr_tenths: field("lsnr")
-                .filter(|db| (-LSNR_MAX..=LSNR_MAX).contains(db))
-                .map(|db| (db * 10.0).round() as i16),
+            snr_tenths: field("lsnr").and_then(snr_tenths),
             context: tmst.map(|tmst| Context::Udp { tmst: tmst as u32 }),
             gnss: gnss(entry),
         },

@@ -26,6 +26,7 @@ pub mod hub;
 pub mod notify;
 pub mod pipeline;
 pub mod power;
+pub mod selftest;
 pub mod source;
 pub mod store;
 pub mod tls;

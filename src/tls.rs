@@ -12,7 +12,11 @@ use crate::clock::CertificateTime;
 
 /// A client that trusts the authorities of `ca_file` (PEM) and no others; without one, those of the system.
 pub fn client_config(ca_file: Option<&Path>, time: CertificateTime) -> Result<ClientConfig> {
-    let roots = roots(ca_file)?;
+    client_config_of(roots(ca_file)?, time)
+}
+
+/// A client that trusts `roots`.
+pub fn client_config_of(roots: RootCertStore, time: CertificateTime) -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_details(provider, Arc::new(time))
         .with_safe_default_protocol_versions()

@@ -17,6 +17,7 @@ pub mod replay;
 pub mod rules;
 pub mod run;
 pub mod script_worker;
+pub mod selftest;
 pub mod sql;
 
 use std::path::PathBuf;
@@ -88,6 +89,8 @@ enum Command {
     Decode(decode::DecodeArgs),
     /// Decode kept frames again, after a codec was mended, and add what they say as late readings.
     Redecode(redecode::Args),
+    /// Try what the hub needs of this machine: SQLite, TLS, scripts, cryptography, serial lines, clocks, disk.
+    Selftest(selftest::Args),
     /// Run scripts for the hub.
     #[command(hide = true)]
     ScriptWorker,
@@ -136,6 +139,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Sql(args) => sql::run(path.as_deref(), &args),
         Command::Rules(command) => rules::run(path.as_deref(), &command),
         Command::Decode(args) => decode::run(path.as_deref(), &args, &mut std::io::stdout().lock()),
+        Command::Selftest(args) => selftest::run(path.as_deref(), &args),
         Command::ScriptWorker => script_worker::run(),
         Command::Redecode(args) => redecode::run(path.as_deref(), args),
         #[cfg(feature = "demo")]

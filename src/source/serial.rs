@@ -35,12 +35,16 @@ impl Serial {
     }
 
     fn open(&self) -> Result<SerialStream> {
-        let path = self.config.path.to_string_lossy();
-        tokio_serial::new(path.clone(), self.config.baud()).open_native_async().map_err(|error| {
-            let remedy = remedy(&error);
-            Error::new(error).context(format!("open serial port {path}{remedy}"))
-        })
+        open(&self.config.path.to_string_lossy(), self.config.baud())
     }
+}
+
+/// Opens a port for this process alone.
+pub fn open(path: &str, baud: u32) -> Result<SerialStream> {
+    tokio_serial::new(path, baud).open_native_async().map_err(|error| {
+        let remedy = remedy(&error);
+        Error::new(error).context(format!("open serial port {path}{remedy}"))
+    })
 }
 
 /// What to do about a port that does not open, where that is known; ends the sentence.

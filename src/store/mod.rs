@@ -44,6 +44,7 @@ pub mod snapshot_check;
 pub mod snapshots;
 pub mod state;
 pub mod tables;
+pub mod trial;
 pub mod unplaced;
 mod writer;
 

@@ -1,0 +1,99 @@
+//! The targets of cross builds: those of cross.toml are those that the scripts and packages name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+/// What cross documents of its configuration, as far as it is used here.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cross {
+    build: Build,
+    target: BTreeMap<String, Target>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Build {
+    env: Env,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Env {
+    passthrough: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Target {
+    image: String,
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("read {}: {error}", path.display()))
+}
+
+fn cross() -> Cross {
+    toml::from_str(&read("cross.toml")).expect("cross.toml has the form that cross documents")
+}
+
+/// Every target triple of Linux in a text.
+fn triples(text: &str) -> BTreeSet<String> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'))
+        .filter(|word| word.contains("-unknown-linux-") && !word.starts_with('-') && !word.ends_with('-'))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_images_are_those_of_one_release_of_cross_for_their_target() {
+    let cross = cross();
+    let mut releases = BTreeSet::new();
+    for (name, target) in &cross.target {
+        let (image, release) = target.image.split_once(':').expect("an image has a tag");
+        assert_eq!(image, format!("ghcr.io/cross-rs/{name}"));
+        releases.insert(release);
+    }
+    assert_eq!(releases.len(), 1, "{releases:?}");
+    assert_eq!(cross.build.env.passthrough, ["SOURCE_DATE_EPOCH"], "what build.rs reads");
+    assert!(read("build.rs").contains("SOURCE_DATE_EPOCH"));
+}
+
+#[test]
+fn what_scripts_and_packages_name_is_what_cross_builds() {
+    let known: BTreeSet<String> = cross().target.into_keys().collect();
+    assert_eq!(triples(&read("systemd/cross-build")), known);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd");
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .expect("look into systemd")
+        .map(|entry| entry.expect("look into systemd").path())
+        .filter(|path| path.is_file())
+        .collect();
+    // Packages are described in Cargo.toml.
+    files.extend(["Cargo.toml", ".cargo/config.toml", ".ci/run", "README.md"].map(Into::into));
+    for file in files {
+        let named = triples(&read(&file));
+        assert!(named.is_subset(&known), "{} names {named:?}, cross.toml {known:?}", file.display());
+    }
+}
+
+#[test]
+fn the_profiles_that_the_script_and_the_readme_name_are_there() {
+    let manifest: toml::Table = toml::from_str(&read("Cargo.toml")).expect("Cargo.toml is TOML");
+    let dist = &manifest["profile"]["dist"];
+    assert_eq!(dist["inherits"].as_str(), Some("release"));
+    for file in ["systemd/cross-build", "README.md", "cross.toml"] {
+        let text = read(file);
+        for (at, _) in text.match_indices("--profile ") {
+            let name = text[at + "--profile ".len()..].split(|c: char| !c.is_ascii_alphanumeric()).next();
+            // The script hands on what it was given.
+            let is_known =
+                matches!(name, Some("dist" | "release" | "")) || text[at..].starts_with("--profile needs");
+            assert!(is_known, "{file} names the profile {name:?}");
+        }
+    }
+}

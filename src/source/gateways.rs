@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
 use super::presence::{Presence, Retry};
+use super::strangers::Strangers;
 use super::{Source, SourceContext, stopped};
 use crate::clock::Clock;
 use crate::config::LorawanSection;
@@ -29,10 +30,6 @@ const REOPEN_MAX: Duration = Duration::from_secs(5);
 const SILENT_MS: i64 = 90_000;
 /// How often silence is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// A gateway that is not listed is told of this often.
-const STRANGER_EVERY_MS: i64 = 60_000;
-/// Such gateways remembered; more are only counted.
-const STRANGERS_MAX: usize = 64;
 
 /// The configured socket.
 pub struct Gateways {
@@ -84,7 +81,7 @@ impl Source for Gateways {
                         counters: &counters,
                         presence: &mut presence,
                         forwarders: BTreeMap::new(),
-                        strangers: BTreeMap::new(),
+                        strangers: Strangers::default(),
                     };
                     match serving.until_lost(&mut self.orders, &mut shutdown).await? {
                         Ended::Stopped => return Ok(()),
@@ -113,8 +110,7 @@ struct Serving<'a> {
     presence: &'a mut Presence,
     /// Listed ones that were heard.
     forwarders: BTreeMap<Eui, Forwarder>,
-    /// When others were told of last.
-    strangers: BTreeMap<Eui, MonoMs>,
+    strangers: Strangers,
 }
 
 /// What is known of a gateway's packet forwarder.
@@ -212,11 +208,9 @@ impl Serving<'_> {
     }
 
     async fn take_stranger(&mut self, gateway: Eui, at: MonoMs) -> Result<()> {
-        self.strangers.retain(|_, told| at.0 - told.0 < STRANGER_EVERY_MS);
-        if self.strangers.contains_key(&gateway) || self.strangers.len() >= STRANGERS_MAX {
+        if !self.strangers.is_news(gateway, at) {
             return Ok(());
         }
-        self.strangers.insert(gateway, at);
         self.presence.send(SourceEvent::Gateway(Box::new(GatewayEvent::Stranger { gateway, at }))).await
     }
 

@@ -11,6 +11,7 @@ pub mod presence;
 pub mod serial;
 pub mod shapes;
 pub mod stations;
+mod strangers;
 mod sysfs;
 
 use std::collections::BTreeMap;

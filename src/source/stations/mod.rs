@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 
 use self::connection::{Connection, Shared};
 use super::presence::{Presence, Retry};
+use super::strangers::Strangers;
 use super::{Source, SourceContext, stopped};
 use crate::config::{LorawanSection, StationsSection};
 use crate::domain::{self, MonoMs};
@@ -39,10 +40,6 @@ const STATION_ORDERS_MAX: usize = 16;
 const SILENT_MS: i64 = 90_000;
 /// How often silence is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// A gateway that is not listed is told of this often.
-const STRANGER_EVERY_MS: i64 = 60_000;
-/// Such gateways remembered; more are only counted.
-const STRANGERS_MAX: usize = 64;
 
 /// The configured listener.
 pub struct Stations {
@@ -107,7 +104,7 @@ impl Source for Stations {
                         opened: 0,
                         stations: BTreeMap::new(),
                         last_there: None,
-                        strangers: BTreeMap::new(),
+                        strangers: Strangers::default(),
                     };
                     match serving.until_lost(&mut self.orders, self.listed.clone(), &mut shutdown).await? {
                         Ended::Stopped => return Ok(()),
@@ -154,8 +151,7 @@ struct Serving<'a> {
     stations: BTreeMap<Eui, (u64, mpsc::Sender<Order>)>,
     /// When a station was connected last.
     last_there: Option<MonoMs>,
-    /// When others were told of last.
-    strangers: BTreeMap<Eui, MonoMs>,
+    strangers: Strangers,
 }
 
 enum Ended {
@@ -241,11 +237,9 @@ impl Serving<'_> {
     }
 
     async fn take_stranger(&mut self, gateway: Eui, at: MonoMs) -> Result<()> {
-        self.strangers.retain(|_, told| at.0 - told.0 < STRANGER_EVERY_MS);
-        if self.strangers.contains_key(&gateway) || self.strangers.len() >= STRANGERS_MAX {
+        if !self.strangers.is_news(gateway, at) {
             return Ok(());
         }
-        self.strangers.insert(gateway, at);
         self.hear(GatewayEvent::Stranger { gateway, at }).await
     }
 

@@ -18,6 +18,15 @@ pub struct Sender {
     pub is_eui: bool,
 }
 
+/// As people read it.
+impl std::fmt::Display for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Sender { source, port, address, .. } = self;
+        let space = if port.is_empty() { "" } else { " " };
+        write!(f, "{address} ({}{space}{port})", source.as_str())
+    }
+}
+
 /// One message of one sensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frame {

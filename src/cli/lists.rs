@@ -43,11 +43,11 @@ pub fn strangers(value: &Value) -> Result<()> {
 }
 
 pub fn pairings(value: &Value) -> Result<()> {
-    let sessions = rows(value, "sessions", &["code", "status", "eui", "unit", "expires", "now"]);
+    let sessions = rows(value, "sessions", &["code", "status", "sensor", "unit", "expires", "now"]);
     if sessions.is_empty() {
         out::line("no pairing yet: `frostguard-hub pair open` begins one")?;
     } else {
-        out::table(&["CODE", "STATUS", "DEVEUI", "UNIT", "EXPIRES", "NOW"], &sessions)?;
+        out::table(&["CODE", "STATUS", "SENSOR", "UNIT", "EXPIRES", "NOW"], &sessions)?;
     }
     let strangers = rows(value, "strangers", &["eui", "join_eui", "joins", "rssi"]);
     if strangers.is_empty() {

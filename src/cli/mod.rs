@@ -54,7 +54,7 @@ enum Command {
     /// Sensors: paired ones, strangers, models.
     #[command(subcommand)]
     Devices(ask::DevicesCommand),
-    /// Pair a LoRaWAN sensor that joins at the hub itself.
+    /// Pair a sensor with a code, by the first frame that is heard of it.
     #[command(subcommand)]
     Pair(pair::PairCommand),
     /// LoRaWAN gateways that speak to the hub.

@@ -1,4 +1,4 @@
-//! `pair` and `gateways`: sensors that join at the hub itself. A key is read from a file, standard input or a prompt, never
+//! `pair` and `gateways`: sensors as they are unpacked, and what hears those that join. A key is read from a file, standard input or a prompt, never
 //! from an argument, which every user of the box could see.
 
 use std::io::{BufRead, IsTerminal, Read, Write};
@@ -41,7 +41,8 @@ pub enum PairCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Say which sensor a session is for: its DevEUI, or the text of the QR code on it.
+    /// Say which sensor a session is for: its DevEUI, or the text of the QR code on it; of one that does not join at the
+    /// hub, its address where it is heard, with --source.
     Device {
         code: String,
         /// "-": read from standard input, where a label that holds a key belongs.
@@ -58,6 +59,12 @@ pub enum PairCommand {
         /// 1.0.2, 1.0.3, 1.0.4 or 1.1; else the shipment's, else 1.0.3.
         #[arg(long, value_name = "VERSION")]
         lorawan: Option<String>,
+        /// It does not join at the hub, and is paired by its first frame from here: serial, mqtt, modbus, onewire, current or ble.
+        #[arg(long, conflicts_with_all = ["key_file", "lorawan"])]
+        source: Option<String>,
+        /// The configured name of the port or broker it is heard on; not needed for an EUI.
+        #[arg(long, requires = "source")]
+        port: Option<String>,
         #[arg(long)]
         unit: Option<String>,
         #[arg(long)]
@@ -124,6 +131,8 @@ pub fn pair(config: Option<&Path>, command: PairCommand) -> Result<()> {
             abp,
             counts_anew,
             lorawan,
+            source,
+            port,
             unit,
             model,
             name,
@@ -135,7 +144,8 @@ pub fn pair(config: Option<&Path>, command: PairCommand) -> Result<()> {
                 Some(file) => (Some(read_key(file)?), None),
                 None => (None, None),
             };
-            let pair = PairDevice { code, device, key, personal, version: lorawan, unit, model, name };
+            let pair =
+                PairDevice { code, device, key, personal, version: lorawan, source, port, unit, model, name };
             say(&ask(config, &Request::PairDevice(pair))?, json)
         }
         PairCommand::Status { code, json } => {

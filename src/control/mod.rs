@@ -215,6 +215,12 @@ pub struct PairDevice {
     pub personal: Option<Personal>,
     /// LoRaWAN version of the device; None: the shipment's, else 1.0.3.
     pub version: Option<String>,
+    /// Of a sensor that does not join at the hub: what it is heard by. `device` is its address there.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// The configured name of that port or broker.
+    #[serde(default)]
+    pub port: Option<String>,
     pub unit: Option<String>,
     pub model: Option<String>,
     pub name: Option<String>,

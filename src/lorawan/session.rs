@@ -249,6 +249,15 @@ impl Device {
         }
     }
 
+    /// With another key to join with. What it joined with before goes on until the first frame of a new session.
+    pub fn with_key(mut self, version: MacVersion, app_key: Key) -> Self {
+        self.version = version;
+        self.activation = Activation::Otaa { app_key };
+        self.join.dev_nonces.clear();
+        self.pending = None;
+        self
+    }
+
     pub fn is_personalised(&self) -> bool {
         matches!(self.activation, Activation::Abp { .. })
     }

@@ -110,18 +110,28 @@ impl Core {
     }
 
     fn decode(&mut self, frame: &Frame, device: DeviceNo, stamp: Stamp) -> Result<Vec<Measurement>, String> {
+        let model = self.registry.device(device).map(|device| device.model.clone()).unwrap_or_default();
+        let model = if model.is_empty() { frame.model.clone().unwrap_or_default() } else { model };
+        self.decode_as(&model, frame, stamp.mono)
+    }
+
+    /// Decodes a frame as one of this model ("vendor/model", or empty), which values that their source names do not need.
+    pub(super) fn decode_as(
+        &mut self,
+        model: &str,
+        frame: &Frame,
+        at: MonoMs,
+    ) -> Result<Vec<Measurement>, String> {
         let (f_port, bytes) = match &frame.payload {
             Payload::Values { measurements, .. } => return bounded(measurements.clone()),
             Payload::Raw { reason, .. } => return Err(reason.clone()),
             Payload::Binary { f_port, bytes } => (*f_port, bytes),
         };
-        let model = self.registry.device(device).map(|device| device.model.clone()).unwrap_or_default();
-        let model = if model.is_empty() { frame.model.clone().unwrap_or_default() } else { model };
         if model.is_empty() {
             return Err("no model is set for this device: give it one by `devices add --model`".into());
         }
-        let received = frame.network_time.or_else(|| self.wall_now(stamp.mono));
-        self.decode_payload(&model, f_port, bytes, received)
+        let received = frame.network_time.or_else(|| self.wall_now(at));
+        self.decode_payload(model, f_port, bytes, received)
     }
 
     /// Decodes a payload; what a script does wrong is counted, and what one that is set aside does not decode.

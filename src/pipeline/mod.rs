@@ -24,6 +24,7 @@ pub mod writer;
 mod entered;
 mod housekeeping;
 mod ingest;
+mod pairing;
 pub mod people;
 mod power;
 mod redecode;
@@ -108,6 +109,8 @@ pub struct Core {
     silenced: BTreeMap<uuid::Uuid, u32>,
     /// The hub's own network server, where one is configured.
     network: Option<Box<lorawan::Network>>,
+    /// Open pairing sessions.
+    pairings: Vec<pairing::Pairing>,
     scripts: scripts::Scripts,
     /// Called when a sender may have something to do, or the board may have changed.
     on_calls: Option<Box<dyn Fn() + Send>>,
@@ -172,6 +175,9 @@ impl Core {
     }
 
     fn hear_frame(&mut self, frame: &Frame, now: MonoMs) {
+        if !self.pairings.is_empty() {
+            self.complete_joinless(frame, now);
+        }
         let heard_before = self.duplicates.mark();
         let is_kept = self.group.admit(now);
         self.take_frame(frame);
@@ -193,6 +199,7 @@ impl Core {
             self.take_input(Event::Tick, Stamp { segment: self.segment, mono: at });
         }
         self.judge_network(now);
+        self.expire_pairings(now);
         self.flush_if_due(now);
         self.keep_house(now);
         self.tend_power(now);

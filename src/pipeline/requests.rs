@@ -212,31 +212,10 @@ impl Core {
     }
 
     fn new_device(&mut self, add: &DevicesAdd, model: &str) -> Result<DeviceRow> {
-        let eui =
-            eui_of(&add.address).filter(|_| add.source.as_deref().is_none_or(|source| source == "mqtt"));
-        let is_eui = eui.is_some();
-        let (source, port, address, eui) = if let Some(eui) = eui {
-            (None, String::new(), eui.clone(), eui)
-        } else {
-            let (Some(source), Some(port)) = (&add.source, &add.port) else {
-                bail!(
-                    "{:?} is no EUI (16 hex digits): say with --source and --port where it is heard, as `devices strangers` shows",
-                    add.address
-                );
-            };
-            let Some(source) = Source::ALL.into_iter().find(|known| known.as_str() == source) else {
-                bail!("source {source:?} is not known; use serial, mqtt, modbus, onewire, current or ble");
-            };
-            let address = match source {
-                // As the source writes it, whatever a label or an app does.
-                Source::Ble => add.address.to_ascii_uppercase(),
-                _ => add.address.clone(),
-            };
-            let eui = local_eui(self.epoch.epoch, source, port, &address);
-            (Some(source), port.clone(), address, eui)
-        };
+        let named = self.name_sender(&add.address, add.source.as_deref(), add.port.as_deref())?;
         let taken = self.registry.devices.iter().any(|device| {
-            device.eui == eui || (device.source == source && device.port == port && device.address == address)
+            let is_there = device.source == named.source && device.port == named.port;
+            device.eui == named.eui || (is_there && device.address == named.address)
         });
         if taken {
             bail!("{} is paired already: `frostguard-hub devices assign` moves it", add.address);
@@ -245,17 +224,49 @@ impl Core {
         Ok(DeviceRow {
             no: DeviceNo(0),
             id: frostguard_sync::ids::time_ordered_id(self.wall_of(stamp).0.0, self.random_bytes()),
-            eui,
-            name: add.name.clone().or_else(|| (!is_eui).then(|| add.address.clone())),
+            name: add.name.clone().or_else(|| (!named.is_eui).then(|| add.address.clone())),
+            eui: named.eui,
             model: model.to_owned(),
-            source,
-            port,
-            address,
-            is_authenticated: is_eui,
+            source: named.source,
+            port: named.port,
+            address: named.address,
+            is_authenticated: named.is_eui && add.source.as_deref() != Some("serial"),
             check_in_s: add.check_in_s,
             is_active: true,
             battery: None,
         })
+    }
+
+    /// A sender as people name it: an EUI, or an address with where it is heard.
+    pub(super) fn name_sender(
+        &self,
+        address: &str,
+        source: Option<&str>,
+        port: Option<&str>,
+    ) -> Result<Named> {
+        // What a broker or a line of text brings may say an EUI; the others' addresses are their own.
+        let has_euis = source.is_none_or(|source| matches!(source, "mqtt" | "serial"));
+        if let Some(eui) = eui_of(address).filter(|_| has_euis) {
+            let address = eui.clone();
+            return Ok(Named { source: None, port: String::new(), address, eui, is_eui: true });
+        }
+        let (Some(source), Some(port)) = (source, port) else {
+            bail!(
+                "{address:?} is no EUI (16 hex digits): say with --source and --port where it is heard, as `devices strangers` \
+                 shows"
+            );
+        };
+        let source = source_named(source)?;
+        for text in [address, port] {
+            check_name(text)?;
+        }
+        let address = match source {
+            // As the source writes it, whatever a label or an app does.
+            Source::Ble => address.to_ascii_uppercase(),
+            _ => address.to_owned(),
+        };
+        let eui = local_eui(self.epoch.epoch, source, port, &address);
+        Ok(Named { source: Some(source), port: port.to_owned(), address, eui, is_eui: false })
     }
 
     pub(crate) fn is_enrolled(&self) -> Result<bool> {
@@ -265,6 +276,16 @@ impl Core {
             .query_row("SELECT count(*) FROM hub_link", [], |row| row.get::<_, i64>(0))?
             > 0)
     }
+}
+
+/// A sender by its name.
+pub(super) struct Named {
+    /// None: it has an EUI, and is the same one wherever it is heard.
+    pub source: Option<Source>,
+    pub port: String,
+    pub address: String,
+    pub eui: String,
+    pub is_eui: bool,
 }
 
 /// The EUI of a sender that has none: first 8 bytes of SHA-256(epoch, source, port, address), local bit set.
@@ -282,6 +303,15 @@ fn local_eui(epoch: Epoch, source: Source, port: &str, address: &str) -> String 
     // The locally administered bit of IEEE 802 addresses, and not a group.
     bytes[0] = (bytes[0] | 0x02) & 0xfe;
     frostguard_sync::ids::hex(&bytes).to_ascii_uppercase()
+}
+
+/// What a plain sender is heard by.
+pub(super) fn source_named(text: &str) -> Result<Source> {
+    let source = Source::ALL.into_iter().find(|known| known.as_str() == text);
+    match source.filter(|source| !matches!(source, Source::Lorawan | Source::Import)) {
+        Some(source) => Ok(source),
+        None => bail!("source {text:?} is not known; use serial, mqtt, modbus, onewire, current or ble"),
+    }
 }
 
 fn parse_probe(text: &str) -> Result<Probe> {

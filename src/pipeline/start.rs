@@ -113,6 +113,7 @@ impl Core {
             early_reports: VecDeque::new(),
             silenced: BTreeMap::new(),
             network: None,
+            pairings: Vec::new(),
             scripts,
             on_calls: None,
         };
@@ -133,6 +134,7 @@ impl Core {
         core.end_forgotten();
         core.tell_facts()?;
         core.open_network().context("open the network server")?;
+        core.load_pairings().context("load the open pairing sessions")?;
         let fields = [
             ("count", 1.into()),
             ("version", core.settings.names.firmware_version.clone().into()),

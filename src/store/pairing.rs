@@ -9,6 +9,7 @@ use super::lorawan::key_text;
 use super::registry::uuid_at;
 use super::rows::mark_dirty;
 use crate::domain::{DeviceNo, UnixMs};
+use crate::frame::Sender;
 use crate::lorawan::ids::{Eui, Key};
 use crate::lorawan::session::MacVersion;
 
@@ -58,6 +59,9 @@ pub struct About {
     pub dev_eui: Option<Eui>,
     pub join_eui: Option<Eui>,
     pub version: Option<MacVersion>,
+    /// Of a sensor that joins nowhere: how it is heard. It has no `dev_eui`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sender: Option<Sender>,
     pub model: Option<String>,
     pub name: Option<String>,
     /// The hub's own number of the unit, which a mapping at enrolment does not change.
@@ -65,6 +69,14 @@ pub struct About {
     pub unit: Option<String>,
     /// Why it failed.
     pub reason: Option<String>,
+}
+
+impl About {
+    /// The sensor as people know it.
+    pub fn named(&self) -> Option<String> {
+        let dev_eui = self.dev_eui.map(|dev_eui| dev_eui.to_string());
+        dev_eui.or_else(|| self.sender.as_ref().map(Sender::to_string))
+    }
 }
 
 /// The sessions that wait for their device, the oldest first.
@@ -188,6 +200,15 @@ pub enum AppKey {
     Unreadable,
 }
 
+impl AppKey {
+    fn read(column: Option<String>) -> Self {
+        match column.as_deref().map(str::trim) {
+            None | Some("") => AppKey::None,
+            Some(text) => Key::parse(text).map_or(AppKey::Unreadable, AppKey::Known),
+        }
+    }
+}
+
 pub fn known_sensors(connection: &Connection) -> Result<Vec<KnownSensor>> {
     let mut statement = connection.prepare_cached(
         "SELECT s.dev_eui, s.app_key, s.activation_type, s.network_server_id
@@ -197,10 +218,7 @@ pub fn known_sensors(connection: &Connection) -> Result<Vec<KnownSensor>> {
         let (key, activation): (Option<String>, Option<String>) = (row.get(1)?, row.get(2)?);
         Ok(KnownSensor {
             dev_eui: row.get(0)?,
-            app_key: match key.as_deref().map(str::trim) {
-                None | Some("") => AppKey::None,
-                Some(text) => Key::parse(text).map_or(AppKey::Unreadable, AppKey::Known),
-            },
+            app_key: AppKey::read(key),
             is_personalised: activation.is_some_and(|text| text.eq_ignore_ascii_case("ABP")),
             network_server: row.get(3)?,
         })
@@ -208,10 +226,33 @@ pub fn known_sensors(connection: &Connection) -> Result<Vec<KnownSensor>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The id of a device, whether this hub ever heard it or not.
-pub fn device_by_eui(connection: &Connection, dev_eui: Eui) -> Result<Option<Uuid>> {
-    let mut statement = connection.prepare_cached("SELECT id FROM devices WHERE device_eui = ?1")?;
-    Ok(statement.query_row([dev_eui.to_string()], |row| uuid_at(row, 0)).optional()?)
+/// A device of the site, whether this hub ever heard it or not.
+pub struct KnownDevice {
+    pub id: Uuid,
+    pub is_active: bool,
+}
+
+pub fn known_device(connection: &Connection, eui: &str) -> Result<Option<KnownDevice>> {
+    let mut statement =
+        connection.prepare_cached("SELECT id, is_active FROM devices WHERE device_eui = ?1")?;
+    let known =
+        statement.query_row([eui], |row| Ok(KnownDevice { id: uuid_at(row, 0)?, is_active: row.get(1)? }));
+    Ok(known.optional()?)
+}
+
+/// The key that a sensor was paired with, here or centrally.
+pub fn key_of(connection: &Connection, dev_eui: Eui) -> Result<Option<AppKey>> {
+    let mut statement = connection.prepare_cached("SELECT app_key FROM lora_sensors WHERE dev_eui = ?1")?;
+    Ok(statement.query_row([dev_eui.to_string()], |row| Ok(AppKey::read(row.get(0)?))).optional()?)
+}
+
+/// Notes that a device joined with this key. False: it has no row of `lora_sensors`.
+pub fn joined_with(connection: &Connection, device: DeviceNo, key: &Key, now: UnixMs) -> Result<bool> {
+    let Some(id) = joined(connection, device, now)? else { return Ok(false) };
+    connection
+        .prepare_cached("UPDATE lora_sensors SET app_key = ?2 WHERE id = ?1")?
+        .execute(params![id.as_bytes(), key_text(key)?])?;
+    Ok(true)
 }
 
 /// A device that central made and this hub never heard.

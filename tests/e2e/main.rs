@@ -12,5 +12,6 @@ mod demo;
 mod people;
 mod simulate;
 mod starters;
+mod unpacked;
 mod whole_way;
 mod wired;

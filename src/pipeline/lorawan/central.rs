@@ -9,14 +9,13 @@ use crate::codec;
 use crate::domain::{DeviceNo, Probe, UnitNo};
 use crate::lorawan::ids::{Eui, Key};
 use crate::lorawan::session::{Activation, Device, MacVersion};
+use crate::pipeline::pairing::store_error;
 use crate::pipeline::settings::Mode;
 use crate::pipeline::{Core, report};
 use crate::store::lorawan as devices;
 use crate::store::pairing::{self, AppKey, KnownSensor, NETWORK_SERVER};
 use crate::store::registry::{self as rows, DeviceRow};
 use crate::store::unplaced;
-
-use super::session::store_error;
 
 /// What becomes of a sensor that central names.
 enum Judged {

@@ -2,11 +2,11 @@
 //! them, and only then does the answer leave.
 
 mod central;
+mod joining;
 mod network;
 mod pair;
 mod radio;
 mod requests;
-mod session;
 
 pub(crate) use network::Ends;
 pub use network::{Listed, Network, WallOffset};
@@ -85,7 +85,6 @@ impl Core {
         if is_lagging {
             self.keep_lagging(now);
         }
-        self.expire_pairings(now);
     }
 
     /// When the network server wants to be asked, in this clock's milliseconds.
@@ -130,7 +129,8 @@ impl Core {
     fn take_uplink(&mut self, uplink: &Uplink, now: MonoMs) {
         self.counters.add("lorawan.uplinks", "", 1);
         self.counters.add("lorawan.lost_uplinks", "", uplink.lost.into());
-        let paired_now = self.complete_pairing(uplink.dev_eui) || self.admit(uplink.dev_eui);
+        let paired_now =
+            self.complete_pairing(uplink.dev_eui, uplink.activated) || self.admit(uplink.dev_eui);
         if uplink.activated && !paired_now {
             tracing::info!("{} joined", uplink.dev_eui);
             if let Some(device) = self.device_no(uplink.dev_eui) {

@@ -19,7 +19,6 @@ use crate::pipeline::settings::Mode;
 use crate::store::lorawan::{self as rows, GatewayRow};
 
 use super::radio::Radio;
-use super::session::Pairing;
 
 /// Orders on their way to a task that speaks to gateways. A sub-band holds eight channels, and an answer is of use for two seconds.
 const ORDERS_QUEUED_MAX: usize = 64;
@@ -68,7 +67,6 @@ pub struct Network {
     pub(in crate::pipeline) lns: Lns,
     pub(super) gateways: BTreeMap<Eui, Gateway>,
     pub(super) strangers: BTreeMap<Eui, MonoMs>,
-    pub(super) pairings: Vec<Pairing>,
     pub(super) lagged: MonoMs,
     sealed: Vec<Sealed>,
     /// Orders by token, with when they were given.
@@ -210,7 +208,6 @@ impl Core {
             lns,
             gateways: BTreeMap::new(),
             strangers: BTreeMap::new(),
-            pairings: Vec::new(),
             lagged: now,
             sealed: Vec::new(),
             sent: BTreeMap::new(),
@@ -222,7 +219,6 @@ impl Core {
         }));
         self.load_devices()?;
         self.load_gateways(&section.gateways)?;
-        self.load_pairings(now)?;
         self.load_central_sensors()
     }
 

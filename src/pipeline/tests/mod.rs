@@ -10,6 +10,7 @@ mod frames;
 mod groups;
 mod lorawan;
 mod lorawan_central;
+mod pairing;
 mod people;
 mod power;
 mod property;

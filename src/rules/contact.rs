@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::step::{Alert, Turn};
+use super::turn::{Alert, Turn};
 use super::unit::Unit;
 use super::{Constants, MINUTE_MS, Machine, Reason, Tick, What};
 use crate::domain::{AlertType, Severity, UnitStatus};

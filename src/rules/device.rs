@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::state::Site;
-use super::step::{Alert, Turn};
+use super::turn::{Alert, Turn};
 use super::unit::Unit;
 use super::{Constants, DeviceConfig, Reason, Tick};
 use crate::domain::{AlertType, DeviceNo, Probe, Severity, UnitNo};

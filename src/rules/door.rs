@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::step::{Alert, Turn};
+use super::turn::{Alert, Turn};
 use super::unit::Unit;
 use super::{Constants, HoldCause, HoldEnd, MINUTE_MS, Reason, Tick, What};
 use crate::domain::{AlertType, DeviceNo, Scale, Severity, Temperature};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::limits::Place;
-use super::step::Turn;
+use super::turn::Turn;
 use super::unit::Unit;
 use super::{MINUTE_MS, ReadingEvent, Tick, Violated, What};
 use crate::domain::{AlertType, DeviceNo, Probe, Severity, Temperature};

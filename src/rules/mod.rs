@@ -48,6 +48,7 @@ mod step;
 mod temperature;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod unit;
 mod zone;
 

@@ -1,5 +1,7 @@
 //! The temperature machine: is the unit within its limits, and for how long has it not been?
 
+mod due;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -7,9 +9,9 @@ use super::door::is_beyond;
 use super::limits::{Limits, Place};
 use super::probe::{Above, ProbeState};
 use super::state::LastReading;
-use super::step::{Alert, Turn};
+use super::turn::{Alert, Turn};
 use super::unit::Unit;
-use super::{Constants, HoldCause, HoldEnd, Machine, ReadingEvent, Reason, Tick, Violated, What};
+use super::{HoldCause, HoldEnd, Machine, ReadingEvent, Reason, Tick, Violated, What};
 use crate::domain::{AlertType, Severity, Temperature, UnitStatus};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -274,38 +276,6 @@ impl Unit {
         }
     }
 
-    /// When something is decided without an event.
-    pub fn heat_deadline(&self, constants: &Constants) -> Option<Tick> {
-        let held = self
-            .probes
-            .iter()
-            .filter(|probe| probe.held.is_some())
-            .map(|probe| probe.overdue(constants))
-            .min();
-        if !self.is_rising() {
-            let grace = self
-                .door
-                .grace_until()
-                .map(|until| self.too_long(constants).map_or(until, |too_long| too_long.min(until)));
-            return held.into_iter().chain(grace).min();
-        }
-        let overdue = self.out_overdue(constants);
-        let critical = self.critical_at().filter(|_| self.is_critically_out());
-        let by_delay = match self.heat.phase {
-            Phase::Excursion => {
-                let hold = self.hold().filter(|_| self.heat.held.is_some());
-                Some(hold.map_or(self.confirm_at(), |(until, _)| until.max(self.confirm_at())))
-            }
-            _ => critical,
-        };
-        let too_long = self.too_long(constants);
-        held.into_iter().chain(by_delay.map(|tick| tick.max(overdue))).chain(too_long).min()
-    }
-
-    fn too_long(&self, constants: &Constants) -> Option<Tick> {
-        (0..self.probes.len()).filter_map(|index| self.too_long_at(index, false, constants)).min()
-    }
-
     pub fn fire_heat(&mut self, turn: &mut Turn) {
         for index in 0..self.probes.len() {
             let probe = &mut self.probes[index];
@@ -425,29 +395,5 @@ impl Unit {
         let mut sides = self.probes.iter().filter_map(|probe| probe.out);
         // Without the probe that was out (it was taken away) what was known last stands.
         sides.clone().next().is_none() || sides.any(|side| self.may_be_critical(side))
-    }
-
-    pub(super) fn confirm_at(&self) -> Tick {
-        self.heat.out_since.plus(self.heat.delay_ms())
-    }
-
-    fn critical_at(&self) -> Option<Tick> {
-        self.heat.critical_since.map(|since| since.plus(self.heat.delay_ms()))
-    }
-
-    /// When the next reading of a probe that is out is overdue; where none is left, of any.
-    fn out_overdue(&self, constants: &Constants) -> Tick {
-        let overdue = |is_out: bool| {
-            let probes = self.probes.iter().filter(move |probe| !is_out || probe.out.is_some());
-            probes.map(|probe| probe.overdue(constants)).min()
-        };
-        overdue(true).or_else(|| overdue(false)).unwrap_or(Tick(i64::MIN))
-    }
-
-    /// When a probe's time above the limit becomes too long. `is_heard`: its reading was judged just now.
-    pub(super) fn too_long_at(&self, index: usize, is_heard: bool, constants: &Constants) -> Option<Tick> {
-        let probe = &self.probes[index];
-        let at = probe.above.too_long_at(probe.judged?.tick, constants)?;
-        Some(if is_heard { at } else { at.max(probe.overdue(constants)) })
     }
 }

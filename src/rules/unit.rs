@@ -9,8 +9,8 @@ use super::late::Late;
 use super::probe::ProbeState;
 use super::sense::Controller;
 use super::state::{OpenAlert, Site, UnitView};
-use super::step::Alert;
 use super::temperature::Heat;
+use super::turn::Alert;
 use super::{DeviceConfig, ProbeConfig, Tick, UnitConfig};
 use crate::domain::{AlertType, UnitNo, UnitStatus};
 

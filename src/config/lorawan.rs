@@ -1,6 +1,7 @@
 //! `[lorawan]`: the hub's own network server.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::Deserialize;
 
@@ -26,6 +27,10 @@ pub struct LorawanSection {
     /// Whose frames are taken, beside those that were added by command.
     #[serde(default)]
     pub gateways: Vec<Eui>,
+    /// Of packet forwarders whose address is fixed. One that is not named here is heard from whatever address it speaks
+    /// from, and from no other while it does.
+    #[serde(default)]
+    pub gateway_addresses: BTreeMap<Eui, IpAddr>,
     #[serde(default = "eirp_dbm_max")]
     pub eirp_dbm_max: i8,
     #[serde(default)]

@@ -11,6 +11,8 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
+use super::addresses::{Addresses, Verdict};
+use super::orders::Orders;
 use super::presence::{Presence, Retry};
 use super::strangers::Strangers;
 use super::{Source, SourceContext, stopped};
@@ -81,6 +83,8 @@ impl Source for Gateways {
                         counters: &counters,
                         presence: &mut presence,
                         forwarders: BTreeMap::new(),
+                        addresses: Addresses::new(&self.config.gateway_addresses),
+                        ordered: Orders::default(),
                         strangers: Strangers::default(),
                     };
                     match serving.until_lost(&mut self.orders, &mut shutdown).await? {
@@ -110,6 +114,8 @@ struct Serving<'a> {
     presence: &'a mut Presence,
     /// Listed ones that were heard.
     forwarders: BTreeMap<Eui, Forwarder>,
+    addresses: Addresses,
+    ordered: Orders,
     strangers: Strangers,
 }
 
@@ -165,6 +171,22 @@ impl Serving<'_> {
             self.counters.add("lorawan.datagrams", "not_listed", 1);
             return self.take_stranger(gateway, at).await;
         }
+        if let Verdict::Foreign { is_news } = self.addresses.judge(gateway, from.ip(), at) {
+            self.counters.add("lorawan.datagrams", "another_address", 1);
+            if is_news {
+                tracing::warn!(
+                    "{} speaks for gateway {gateway}, which is heard from another address: it is not believed before that \
+                     one is silent; `gateway_addresses` under [lorawan] says which is right",
+                    from.ip()
+                );
+            }
+            return Ok(());
+        }
+        let token = u16::from_be_bytes(datagram.token);
+        if matches!(datagram.body, Body::TxAck(_)) && !self.ordered.settle(token, gateway) {
+            self.counters.add("lorawan.datagrams", "unasked_ack", 1);
+            return Ok(());
+        }
         self.counters.add("lorawan.datagrams", "taken", 1);
         if let Some(ack) = datagram.ack()
             && let Err(error) = self.socket.send_to(&ack, from).await
@@ -216,6 +238,7 @@ impl Serving<'_> {
 
     async fn send(&mut self, order: &Order) {
         let gateway = order.downlink.gateway;
+        self.ordered.note(order.token, gateway, self.clock.mono());
         let pull = self.forwarders.get(&gateway).and_then(|forwarder| forwarder.pull);
         let result = match pull {
             None => Err(anyhow!("it asked for none (no PULL_DATA)")),
@@ -241,6 +264,7 @@ impl Serving<'_> {
         let is_there = |at: MonoMs| now.0 - at.0 < SILENT_MS;
         let listed = self.listed.borrow().clone();
         let had_some = !self.forwarders.is_empty();
+        self.addresses.retain(|eui| listed.contains(eui));
         self.forwarders.retain(|eui, forwarder| listed.contains(eui) && is_there(forwarder.heard));
         for forwarder in self.forwarders.values_mut() {
             forwarder.pull = forwarder.pull.filter(|(_, _, at)| is_there(*at));

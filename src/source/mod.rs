@@ -1,12 +1,14 @@
 //! Sources of frames: each a task that retries by itself (a flapping broker, an unplugged adapter) and ends only when
 //! the hub stops or by a bug.
 
+mod addresses;
 pub mod ble;
 pub mod current;
 pub mod gateways;
 pub mod modbus;
 pub mod mqtt;
 pub mod onewire;
+mod orders;
 pub mod presence;
 pub mod serial;
 pub mod shapes;

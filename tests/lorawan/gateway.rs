@@ -37,8 +37,13 @@ pub struct Order {
 
 impl Gateway {
     pub fn new(number: u8, hub: SocketAddr) -> Self {
+        Self::at(Ipv4Addr::LOCALHOST, number, hub)
+    }
+
+    /// One with another address of the loopback's network.
+    pub fn at(address: Ipv4Addr, number: u8, hub: SocketAddr) -> Self {
         let socket = || {
-            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind the gateway's socket");
+            let socket = UdpSocket::bind((address, 0)).expect("bind the gateway's socket");
             socket.connect(hub).expect("name the hub's address");
             socket.set_read_timeout(Some(Duration::from_millis(100))).expect("set a timeout");
             socket
@@ -57,14 +62,19 @@ impl Gateway {
         hex(&self.eui).to_uppercase()
     }
 
+    /// Asks for orders; true if that is acknowledged.
+    pub fn asks(&mut self) -> bool {
+        let head = self.head(PULL_DATA);
+        send(&self.down, &head);
+        receive(&self.down).is_some_and(|ack| ack == [head[0], head[1], head[2], 4])
+    }
+
     /// Asks for orders until the hub hears it.
     #[track_caller]
     pub fn pull(&mut self) {
         let end = deadline();
         loop {
-            let head = self.head(PULL_DATA);
-            send(&self.down, &head);
-            if receive(&self.down).is_some_and(|ack| ack == [head[0], head[1], head[2], 4]) {
+            if self.asks() {
                 return;
             }
             assert!(now() < end, "no PULL_ACK");

@@ -161,6 +161,33 @@ fn only_listed_gateways_are_heard() {
 }
 
 #[test]
+fn nobody_takes_a_gateways_place_while_it_is_there() {
+    let (hub, mut gateway, address) = kitchen();
+    let mut sensor = Sensor::new(1, KEY);
+    begin(&hub, &sensor, &KEY);
+    gateway.pull();
+    let mut thief = Gateway::at(Ipv4Addr::new(127, 0, 0, 2), 1, address);
+    assert!(!thief.asks() && !thief.push(&sensor.join_request()), "acknowledged");
+    let order = gateway.push_until_answered(&sensor.join_request());
+    // Neither the thief nor another gateway says what became of the order.
+    let mut other = Gateway::new(2, address);
+    hub.command(&["gateways", "add", &other.eui()]);
+    other.pull();
+    thief.refuse(&order, "TOO_LATE");
+    other.refuse(&order, "TOO_LATE");
+    let refused =
+        |hub: &Hub, what: &str| hub.status()["counters"][format!("lorawan.datagrams{{{what}}}")].as_u64();
+    wait_for("both to be refused", || {
+        (refused(&hub, "another_address") >= Some(3) && refused(&hub, "unasked_ack") == Some(1)).then_some(())
+    });
+    // The gateway itself does.
+    gateway.refuse(&order, "TOO_LATE");
+    let second = wait_for("the order for the second window", || gateway.order());
+    sensor.accept(&second.phy).unwrap();
+    assert!(hub.log_text().contains("gateway_addresses"), "it is told of");
+}
+
+#[test]
 fn the_first_version_is_spoken_too_and_a_gateway_shows_what_it_hears() {
     let (hub, gateway, _) = kitchen();
     let mut gateway = gateway.of_version_1();

@@ -251,7 +251,8 @@ impl Connection {
             }
             Message::Frame(frame) => self.hear(gateway, vec![frame]).await,
             Message::Sent { diid } => match u16::try_from(diid) {
-                Ok(token) => self.tell(GatewayEvent::Sent { token, result: Ok(()) }).await,
+                Ok(token) if self.say(Said::Sent { gateway, token }).await => Ok(()),
+                Ok(_) => Err(End::Gone),
                 Err(_) => Ok(()),
             },
             // No time is better than a wrong one.

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
 use self::connection::{Connection, Shared};
+use super::orders::Orders;
 use super::presence::{Presence, Retry};
 use super::strangers::Strangers;
 use super::{Source, SourceContext, stopped};
@@ -105,6 +106,7 @@ impl Source for Stations {
                         stations: BTreeMap::new(),
                         last_there: None,
                         strangers: Strangers::default(),
+                        ordered: Orders::default(),
                     };
                     match serving.until_lost(&mut self.orders, self.listed.clone(), &mut shutdown).await? {
                         Ended::Stopped => return Ok(()),
@@ -134,6 +136,11 @@ enum Said {
         gateway: Eui,
         number: u64,
     },
+    /// A station has sent what it was ordered to.
+    Sent {
+        gateway: Eui,
+        token: u16,
+    },
     Event(GatewayEvent),
 }
 
@@ -152,6 +159,7 @@ struct Serving<'a> {
     /// When a station was connected last.
     last_there: Option<MonoMs>,
     strangers: Strangers,
+    ordered: Orders,
 }
 
 enum Ended {
@@ -227,6 +235,13 @@ impl Serving<'_> {
                 }
                 Ok(())
             }
+            Said::Sent { gateway, token } if self.ordered.settle(token, gateway) => {
+                self.hear(GatewayEvent::Sent { token, result: Ok(()) }).await
+            }
+            Said::Sent { .. } => {
+                self.count("unasked_ack");
+                Ok(())
+            }
             Said::Event(GatewayEvent::Stranger { gateway, at }) => self.take_stranger(gateway, at).await,
             Said::Event(event) => self.hear(event).await,
         }
@@ -243,8 +258,9 @@ impl Serving<'_> {
         self.hear(GatewayEvent::Stranger { gateway, at }).await
     }
 
-    fn send(&self, order: Order) {
+    fn send(&mut self, order: Order) {
         let gateway = order.downlink.gateway;
+        self.ordered.note(order.token, gateway, self.shared.clock.mono());
         let result = match self.stations.get(&gateway) {
             None => Err("it is not connected any more"),
             Some((_, orders)) => orders.try_send(order).map_err(|_| "it does not take its orders"),

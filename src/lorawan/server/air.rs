@@ -33,17 +33,25 @@ pub(super) struct Air {
     seen: VecDeque<(MonoMs, Vec<u8>)>,
 }
 
+/// Whose a frame says it is; its MIC is not checked yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    Known,
+    Strange,
+}
+
 #[derive(Debug)]
 struct Open {
     phy: Vec<u8>,
     uplink: Uplink,
+    whose: Whose,
     first_at: MonoMs,
     closes_at: MonoMs,
     heard: Vec<Reception>,
 }
 
 impl Air {
-    pub fn receive(&mut self, uplink: Uplink, frame: GatewayFrame) -> Received {
+    pub fn receive(&mut self, uplink: Uplink, whose: Whose, frame: GatewayFrame) -> Received {
         let GatewayFrame { phy, reception } = frame;
         let at = reception.at;
         if let Some(open) = self.open.iter_mut().find(|open| open.phy == phy) {
@@ -58,12 +66,17 @@ impl Air {
             return Received::Late;
         }
         if self.open.len() >= OPEN_MAX {
-            return Received::Refused(Unusable::Overload);
+            // A flood of strangers' frames takes no place of this kitchen's.
+            let stranger = self.open.iter().rposition(|open| open.whose == Whose::Strange);
+            match stranger.filter(|_| whose == Whose::Known) {
+                Some(index) => drop(self.open.remove(index)),
+                None => return Received::Refused(Unusable::Overload),
+            }
         }
         let seen_ms = if matches!(uplink, Uplink::Join(_)) { SEEN_JOIN_MS } else { SEEN_MS };
         self.seen.push_back((MonoMs(at.0 + seen_ms), phy.clone()));
         let closes_at = MonoMs(at.0 + COLLECT_MS);
-        let mut open = Open { phy, uplink, first_at: at, closes_at, heard: vec![reception] };
+        let mut open = Open { phy, uplink, whose, first_at: at, closes_at, heard: vec![reception] };
         open.close_early(self.gateways);
         self.open.push_back(open);
         Received::Collecting

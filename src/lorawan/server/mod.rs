@@ -20,7 +20,7 @@ use super::phy::{self, Uplink as PhyUplink};
 use super::region::Region;
 use super::session::{Activation, Device, SessionChange};
 use crate::domain::{MonoMs, UnixMs};
-use air::Air;
+use air::{Air, Whose};
 use pairing::Pairing;
 
 /// Devices of one hub; five times the largest kitchen that was planned for.
@@ -154,7 +154,13 @@ impl Lns {
             return Received::Refused(Unusable::Band(frame.reception.hz));
         }
         match phy::parse(&frame.phy) {
-            Ok(uplink) => self.air.receive(uplink, frame),
+            Ok(uplink) => {
+                let is_known = match &uplink {
+                    PhyUplink::Join(request) => self.devices.contains_key(&request.dev_eui),
+                    PhyUplink::Data(data) => self.addresses.contains_key(&data.dev_addr),
+                };
+                self.air.receive(uplink, if is_known { Whose::Known } else { Whose::Strange }, frame)
+            }
             Err(error) => Received::Refused(error.into()),
         }
     }

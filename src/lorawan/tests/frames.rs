@@ -219,7 +219,14 @@ fn frames_are_judged_in_the_order_they_were_heard_and_a_flood_is_bounded() {
         taken += u32::from(hub.receive(&noise, GATEWAY, 0) == Received::Collecting);
     }
     assert_eq!(taken, 256);
-    assert_eq!(hub.close().len(), 256);
+    // It takes the place of a stranger's, and a stranger's takes no place of it.
+    let frame = sensor.send(&reading("x"));
+    assert_eq!(hub.receive(&frame, GATEWAY, 0), Received::Collecting);
+    assert!(matches!(hub.receive(&[0x40; 17], GATEWAY, 0), Received::Refused(_)));
+    let steps = hub.close();
+    assert_eq!(steps.len(), 256);
+    let heard = steps.iter().filter(|step| matches!(step.event, Event::Uplink(_)));
+    assert_eq!(heard.count(), 1);
 }
 
 #[test]

@@ -42,6 +42,34 @@ impl Format {
     }
 }
 
+/// How a sensor numbers its packets or measurements, from 0 to what `bits` hold and then from 0 again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketNumber {
+    pub value: u32,
+    pub bits: u8,
+}
+
+/// The number in an advertisement's data; None where the format has none (Govee's) or the sensor leaves it out.
+pub fn packet_number(format: Format, bytes: &[u8]) -> Option<PacketNumber> {
+    let byte = |index: usize| Some(PacketNumber { value: u32::from(*bytes.get(index)?), bits: 8 });
+    match format {
+        // Objects are sorted by their kind, and the packet number is of kind 0.
+        Format::Bthome if bytes.get(1) == Some(&0) => byte(2),
+        Format::Ruuvi if bytes.first() == Some(&RUUVI_RAW_V2) => {
+            let value = u16::from_be_bytes(bytes.get(RUUVI_SEQUENCE)?.try_into().ok()?);
+            (value != u16::MAX).then_some(PacketNumber { value: value.into(), bits: 16 })
+        }
+        Format::Xiaomi if bytes.len() == ATC_BYTES => byte(ATC_COUNTER),
+        Format::Xiaomi if bytes.len() == PVVX_BYTES => byte(PVVX_COUNTER),
+        Format::Bthome
+        | Format::Ruuvi
+        | Format::Xiaomi
+        | Format::Govee3Bytes
+        | Format::GoveeH5074
+        | Format::GoveeH5179 => None,
+    }
+}
+
 pub fn decode(format: Format, bytes: &[u8]) -> Result<Vec<Measurement>, CodecError> {
     let reader = &mut Reader::new(bytes);
     match format {
@@ -59,6 +87,8 @@ pub fn decode(format: Format, bytes: &[u8]) -> Result<Vec<Measurement>, CodecErr
 }
 
 const RUUVI_RAW_V2: u8 = 5;
+/// The measurement's number; all ones: there is none.
+const RUUVI_SEQUENCE: std::ops::Range<usize> = 16..18;
 /// Ruuvi counts temperature in 0.005 °C, humidity in 0.0025 %, and the battery from 1.6 V in the upper 11 bits.
 const RUUVI_BATTERY_MV_MIN: u16 = 1_600;
 const RUUVI_BATTERY_UNKNOWN: u16 = 0x7FF;
@@ -95,6 +125,8 @@ fn ruuvi(reader: &mut Reader<'_>) -> Result<Vec<Measurement>, CodecError> {
 /// The firmware's own format and its improved one, told apart by their length.
 const ATC_BYTES: usize = 13;
 const PVVX_BYTES: usize = 15;
+const ATC_COUNTER: usize = 12;
+const PVVX_COUNTER: usize = 13;
 /// The address of the thermometers begins so; the improved format gives it from its end.
 const XIAOMI_MAKER: [u8; 3] = [0xA4, 0xC1, 0x38];
 const XIAOMI_MAKER_REVERSED: [u8; 3] = [0x38, 0xC1, 0xA4];

@@ -24,7 +24,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use advertisement::Part;
+pub use advertisement::{PacketNumber, Part};
 pub use models::{Model, find, models};
 pub use value::{celsius, humidity};
 pub use wired::{Measures, Span, probe};

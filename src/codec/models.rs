@@ -1,7 +1,7 @@
 //! The models: what each is called, where and how often it sends, what it measures, and which decoder reads it.
 
 use super::script::{Run, Script};
-use super::{CodecError, Decoded, Part};
+use super::{CodecError, Decoded, PacketNumber, Part};
 use super::{
     adeunis, advertisement, browan, cayenne, decentlab, dragino, elsys, enless, laird, mclimate, milesight,
     netvox, tektelic,
@@ -76,6 +76,14 @@ impl<'a> Model<'a> {
     pub fn advertised(&self) -> Option<Part> {
         match self.codec {
             Codec::Advertisement(format) => Some(format.part()),
+            _ => None,
+        }
+    }
+
+    /// The number of the packet in the data it advertises, where its format has one.
+    pub fn packet_number(&self, data: &[u8]) -> Option<PacketNumber> {
+        match self.codec {
+            Codec::Advertisement(format) => advertisement::packet_number(format, data),
             _ => None,
         }
     }

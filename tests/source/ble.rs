@@ -108,6 +108,38 @@ async fn listed_sensors_are_heard_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn what_was_recorded_and_is_played_again_is_no_frame() {
+    let bus = Bus::start();
+    let bluez = StandInBluez::start(&bus).await;
+    bluez.plug(true).await;
+    let mut heard = start(&bus);
+    discovering(&bluez, 1).await;
+    let numbered = |number: u8, value: u8| Sent::service(BTHOME, &[0x40, 0, number, 2, value, 9], -80);
+    bluez.appear(TAG, numbered(0xFF, 0xCA)).await;
+    heard.up().await;
+    assert_eq!(heard.frame().await.payload.bytes(), [0x40, 0, 0xFF, 2, 0xCA, 9]);
+    bluez.send(TAG, &numbered(0xFD, 0x11)).await;
+    bluez.send(TAG, &numbered(0xFD, 0x11)).await;
+    bluez.send(TAG, &numbered(0, 0xCB)).await;
+    let counters = heard.counters.clone();
+    wait_for_async("all of them", async || {
+        (counters.snapshot().get("ble.messages{ble}") == Some(&4)).then_some(())
+    })
+    .await;
+    assert_eq!(counters.snapshot().get("ble.out_of_sequence{ble}"), Some(&2));
+    let left: Vec<Vec<u8>> = heard
+        .stop()
+        .await
+        .into_iter()
+        .filter_map(|event| match event {
+            SourceEvent::Frame(frame) => Some(frame.payload.bytes().to_vec()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(left, [[0x40, 0, 0, 2, 0xCB, 9]]);
+}
+
+#[tokio::test]
 async fn adapter_daemon_and_bus_come_and_go() {
     let mut bus = Bus::start();
     let mut heard = start(&bus);

@@ -72,3 +72,27 @@ fn bthome() {
     check("20 02CA09", "error: BTHome version 1 is not known");
     check("40 02CA", "error: payload ends after 3 bytes where 4 are needed");
 }
+
+#[test]
+fn packets_are_numbered_where_the_format_has_a_number() {
+    let ruuvi = |sequence: &str| format!("05 12FC5394C37C0004FFFC040CAC3642 {sequence} CBB8334C884F");
+    for (model, hex, want) in [
+        ("ruuvi/ruuvitag", ruuvi("00CD").as_str(), Some((0x00CD, 16))),
+        ("ruuvi/ruuvitag", &ruuvi("FFFE"), Some((0xFFFE, 16))),
+        ("ruuvi/ruuvitag", &ruuvi("FFFF"), None),
+        ("ruuvi/ruuvitag", "03 12FC5394C37C0004FFFC040CAC3642 00CD", None),
+        ("ruuvi/ruuvitag", "05 12FC", None),
+        ("xiaomi/atc", "A4C138112233 00E6 32 64 0BB8 07", Some((7, 8))),
+        ("xiaomi/atc", "332211 38C1A4 E808 1027 B80B 64 09 0F", Some((9, 8))),
+        ("xiaomi/atc", "A4C138112233 00E6", None),
+        ("bthome/bthome", "40 00 FE 02 CA09", Some((0xFE, 8))),
+        ("bthome/bthome", "40 02 CA09", None),
+        ("bthome/bthome", "40 00", None),
+        ("govee/h5075", "00 03 51 9E 64 00", None),
+        ("dragino/lht65n", "40 00 FE 02 CA09", None),
+    ] {
+        let bytes = super::bytes(hex);
+        let number = crate::codec::find(model).unwrap().packet_number(&bytes);
+        assert_eq!(number.map(|number| (number.value, number.bits)), want, "{model} {hex}");
+    }
+}

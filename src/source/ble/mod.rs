@@ -3,6 +3,7 @@
 
 mod bluez;
 mod repeats;
+mod sequence;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,10 +12,11 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use self::bluez::{Advertisement, Bluez, Said};
 use self::repeats::{Heard, Repeats};
+use self::sequence::Sequence;
 use self::watch::{Deaf, PAUSE_MAX, SILENCE_MAX, Watch};
 use super::presence::{Presence, Retry};
 use super::{Source, SourceContext, stopped};
@@ -51,7 +53,14 @@ impl Source for Ble {
             let part = codec::find(&device.model)?.advertised()?;
             Some((
                 device.address,
-                Device { model: device.model.clone(), part, rssi: None, repeats: Repeats::new() },
+                Device {
+                    model: device.model.clone(),
+                    part,
+                    rssi: None,
+                    sequence: Sequence::default(),
+                    was_told: false,
+                    repeats: Repeats::new(),
+                },
             ))
         });
         let mut hearing = Hearing {
@@ -92,6 +101,9 @@ struct Device {
     part: Part,
     /// dBm, as last told: BlueZ leaves it out where it did not change.
     rssi: Option<i16>,
+    sequence: Sequence,
+    /// That packets under its address go backwards.
+    was_told: bool,
     repeats: Repeats<Moment>,
 }
 
@@ -187,6 +199,18 @@ impl Hearing<'_> {
         device.rssi = advertisement.rssi.or(device.rssi);
         let Some(data) = find(advertisement, device.part).cloned() else { return Ok(()) };
         self.counters.add("ble.messages", self.name, 1);
+        let number = codec::find(&device.model).and_then(|model| model.packet_number(&data));
+        if number.is_some_and(|number| !device.sequence.takes(number, now)) {
+            self.counters.add("ble.out_of_sequence", self.name, 1);
+            if !std::mem::replace(&mut device.was_told, true) {
+                warn!(
+                    source.port = %self.name,
+                    "packets under the address {address} go backwards and are not read: somebody plays recorded ones, or two \
+                     sensors have this address"
+                );
+            }
+            return Ok(());
+        }
         let about = Moment { at, rssi: device.rssi };
         match device.repeats.take(Heard { data, about }, now) {
             Some(heard) => {

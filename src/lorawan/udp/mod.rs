@@ -101,6 +101,14 @@ impl TxError {
         }
     }
 
+    /// For counters: whatever gateways make up is one.
+    pub fn name(&self) -> &str {
+        match self {
+            TxError::Other(_) => "other",
+            known => known.as_str(),
+        }
+    }
+
     fn parse(name: &str) -> Self {
         match name {
             "TOO_LATE" => TxError::TooLate,

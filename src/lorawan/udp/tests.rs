@@ -187,6 +187,9 @@ fn errors_come_back_by_name() {
         let got = parse(&datagram(2, TX_ACK, json), MonoMs(0)).unwrap();
         assert_eq!(got.body, Body::TxAck(want.clone()), "{json}");
         if let Err(error) = want {
+        if let Err(TxError::Other(_)) = &want {
+            assert_eq!(want.as_ref().unwrap_err().name(), "other", "a gateway names no counter");
+        }
             assert!(json.to_uppercase().contains(error.as_str()) && !error.remedy().is_empty());
         }
     }

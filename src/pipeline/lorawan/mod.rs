@@ -59,7 +59,7 @@ impl Core {
         let Some(downlink) = network.settle(token) else { return };
         let Err(error) = result else { return };
         let (gateway, dev_eui) = (downlink.gateway, downlink.dev_eui);
-        self.counters.add("lorawan.refused_answers", error.as_str(), 1);
+        self.counters.add("lorawan.refused_answers", error.name(), 1);
         tracing::warn!(
             "gateway {gateway} does not answer {dev_eui} now: {} ({})",
             error.as_str(),

@@ -202,8 +202,7 @@ pub struct PairOpen {
     pub name: Option<String>,
 }
 
-/// `Key` is not in `Debug`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct PairDevice {
     pub code: String,
     /// A DevEUI, or the text of a label's QR code.
@@ -281,6 +280,20 @@ pub struct Enroll {
     pub replace: bool,
 }
 
+/// A label may hold the key, and so may what somebody took for one.
+impl std::fmt::Debug for PairDevice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let device = Eui::parse(&self.device).map_or_else(|| "(label)".to_owned(), |eui| eui.to_string());
+        f.debug_struct("PairDevice")
+            .field("code", &self.code)
+            .field("device", &device)
+            .field("unit", &self.unit)
+            .field("model", &self.model)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
 impl std::fmt::Debug for Enroll {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Enroll").field("url", &self.url).field("code", &"(secret)").finish_non_exhaustive()
@@ -293,4 +306,26 @@ impl std::fmt::Debug for Enroll {
 pub enum Reply {
     Ok(serde_json::Value),
     Error(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_shows_in_debug() {
+        let key = "00112233445566778899AABBCCDDEEFF";
+        for (device, shown) in [
+            (format!("LW:D0:1122334455667788:A840411234567890:00000000:P{key}"), "(label)"),
+            (key.to_owned(), "(label)"),
+            ("a8:40:41:12:34:56:78:90".to_owned(), "A840411234567890"),
+        ] {
+            let request: Request = serde_json::from_value(serde_json::json!({
+                "request": "pair_device", "code": "K7WMQ4", "device": device, "key": key,
+            }))
+            .expect("a request");
+            let text = format!("{request:?}");
+            assert!(text.contains(shown) && text.contains("K7WMQ4") && !text.contains(key), "{text}");
+        }
+    }
 }

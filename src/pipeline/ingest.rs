@@ -13,6 +13,7 @@ use crate::store::frames::{FrameRow, Outcome};
 use crate::store::log::LogRow;
 
 use super::Core;
+use super::duplicates::Judged;
 use super::group::Write;
 use super::live::{Contact, DoorChange};
 use super::reading_time::{ReadingTime, Times};
@@ -34,8 +35,14 @@ impl Core {
         let stamp = Stamp { segment: self.segment, mono: at };
         self.counters.add("frames.heard", &frame.sender.port, 1);
         let device = self.registry.device_of(&frame.sender).map(|device| device.no);
-        let device = device.filter(|_| !self.is_impostor(&frame.sender));
-        let judged = self.duplicates.judge(frame, self.tick_at(at));
+        let is_impostor = self.is_impostor(&frame.sender);
+        let device = device.filter(|_| !is_impostor);
+        let judged = if is_impostor {
+            // What the device itself says later is no repeat of it.
+            Judged { dedup: 0, repeat: None }
+        } else {
+            self.duplicates.judge(frame, self.tick_at(at))
+        };
         let fate = match judged.repeat {
             Some(repeat) => {
                 Fate { outcome: Outcome::Duplicate, detail: Some(repeat.as_str().to_owned()), device }
@@ -65,16 +72,23 @@ impl Core {
         })));
     }
 
-    /// A wire or a plain radio names any EUI it likes. A device that joined here signs what it says, so that nobody else
-    /// is believed in its name.
-    fn is_impostor(&self, sender: &Sender) -> bool {
-        let joined = || {
-            let device = self.network.as_ref()?.lns.device(Eui::parse(&sender.address)?)?;
-            device.session.as_ref()
-        };
-        let is_impostor = sender.is_eui && sender.source == Source::Serial && joined().is_some();
+    /// A wire, a plain radio or a broker names any EUI it likes. A device that joined here signs what it says, so that
+    /// nobody else is believed in its name.
+    fn is_impostor(&mut self, sender: &Sender) -> bool {
+        let joined = || self.network.as_ref()?.lns.device(Eui::parse(&sender.address)?)?.session.as_ref();
+        let own = self.settings.lorawan.as_ref().map(|section| section.name.as_str());
+        let is_own = sender.source == Source::Lorawan && own == Some(sender.port.as_str());
+        let is_impostor = sender.is_eui && !is_own && joined().is_some();
         if is_impostor {
-            self.counters.add("devices.impostors", &sender.port, 1);
+            let Sender { port, address, .. } = sender;
+            self.counters.add("devices.impostors", port, 1);
+            if self.impostors.is_news(address, port) {
+                tracing::warn!(
+                    source.port = %port,
+                    "{port} speaks for {address}, which joined this hub's own network: only what the device itself signs is \
+                     believed; take it out of the other network"
+                );
+            }
         }
         is_impostor
     }

@@ -56,7 +56,7 @@ use self::duplicates::Duplicates;
 use self::group::{Group, Write};
 use self::live::Live;
 use self::registry::Registry;
-use self::senders::Senders;
+use self::senders::{Impostors, Senders};
 use self::settings::Settings;
 use self::standing::Standings;
 use self::time::Times;
@@ -85,6 +85,7 @@ pub struct Core {
     duplicates: Duplicates,
     senders: Senders,
     live: Live,
+    impostors: Impostors,
     group: Group,
     /// Acknowledgements of what is committed, for the next tick to hand out: any request may commit.
     releasable: Vec<AckToken>,

@@ -1,6 +1,6 @@
 //! Two sensors that were given one address (a Reyax address, a node number): their packet counters interleave. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::DeviceNo;
 
@@ -15,6 +15,20 @@ const CALM_NEEDED: u32 = 50;
 
 #[derive(Clone, Debug, Default)]
 pub struct Senders(BTreeMap<DeviceNo, Heads>);
+
+/// Impostors that are told of; more are only counted.
+const IMPOSTORS_MAX: usize = 64;
+
+/// Who spoke for a device that only its own network speaks for: told once each.
+#[derive(Clone, Debug, Default)]
+pub struct Impostors(BTreeSet<(String, String)>);
+
+impl Impostors {
+    /// True the first time.
+    pub fn is_news(&mut self, address: &str, port: &str) -> bool {
+        self.0.len() < IMPOSTORS_MAX && self.0.insert((address.to_owned(), port.to_owned()))
+    }
+}
 
 #[derive(Clone, Debug)]
 struct Heads {
@@ -89,6 +103,18 @@ mod tests {
             .filter_map(|(index, counter)| Some((index, senders.hear(DeviceNo(1), counter)?)))
             .collect();
         assert_eq!(found, want);
+    }
+
+    #[test]
+    fn an_impostor_is_told_of_once_and_a_crowd_is_not_kept() {
+        let mut impostors = Impostors::default();
+        for (address, port, want) in
+            [("A", "mqtt", true), ("A", "mqtt", false), ("A", "radio", true), ("B", "mqtt", true)]
+        {
+            assert_eq!(impostors.is_news(address, port), want, "{address} {port}");
+        }
+        let told = (0..1_000).filter(|n| impostors.is_news(&n.to_string(), "mqtt")).count();
+        assert_eq!(told, IMPOSTORS_MAX - 3);
     }
 
     fn interleaved(count: u32) -> impl Iterator<Item = u32> {

@@ -24,7 +24,7 @@ use super::group::{EventDraft, Group, Write};
 use super::live::{Door, Live};
 use super::registry::Registry;
 use super::scripts::Scripts;
-use super::senders::Senders;
+use super::senders::{Impostors, Senders};
 use super::settings::{Mode, Settings};
 use super::standing::Standings;
 use super::time::Times;
@@ -82,6 +82,7 @@ impl Core {
             tick_base: replayed.watched_until().0 + gap_ms - seen.mono.0,
             duplicates: Duplicates::new(),
             senders: Senders::with_two(replayed.state.two_senders()),
+            impostors: Impostors::default(),
             live: Live::default(),
             times: Times::of_segments(&known),
             segment: trust.boot().segment,

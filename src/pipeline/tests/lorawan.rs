@@ -296,21 +296,41 @@ fn a_device_that_came_from_a_server_gets_the_model_it_is_paired_as() {
 }
 
 #[test]
-fn nobody_speaks_for_a_joined_device_over_a_wire_or_a_plain_radio() {
+fn nobody_else_speaks_for_a_joined_device() {
     let mut air = Air::new(&[GATEWAY]);
     let mut sensor = Sensor::new(1, KEY);
     air.begin(&sensor);
     air.join(&mut sensor);
     air.hear(sensor.reading(&payload(350)));
     air.after(20);
-    let mut forged = values(1, 7, vec![degrees(400)]);
-    forged.sender.source = Source::Serial;
-    forged.sender.port = "radio".into();
-    air.hub.hear(forged);
+    for (source, port) in [(Source::Serial, "radio"), (Source::Mqtt, "chirpstack")] {
+        for counter in [7, 8] {
+            let mut forged = values(1, counter, vec![degrees(400)]);
+            forged.sender.source = source;
+            forged.sender.port = port.into();
+            air.hub.hear(forged);
+        }
+        air.hub.commit();
+        assert_eq!(air.hub.row("SELECT temperature FROM hub_log"), "350", "{port}");
+        assert_eq!(air.hub.count(&format!("devices.impostors{{{port}}}")), 2);
+        let outcomes = format!("SELECT DISTINCT outcome FROM hub_frames WHERE port = '{port}'");
+        assert_eq!(air.hub.row(&outcomes), "stranger");
+    }
+    // It goes on by itself; and one that is only meant to join here is heard over its network server until it did.
+    air.hub.pass(MINUTE);
+    air.hear(sensor.reading(&payload(360)));
+    air.after(20);
     air.hub.commit();
-    assert_eq!(air.hub.row("SELECT temperature FROM hub_log"), "350");
-    assert_eq!(air.hub.count("devices.impostors{radio}"), 1);
-    assert_eq!(air.hub.row("SELECT outcome FROM hub_frames WHERE source = 'serial'"), "stranger");
+    assert_eq!(air.hub.rows("SELECT temperature FROM hub_log"), ["350", "360"]);
+    let waiting = Sensor::new(2, KEY);
+    air.hub
+        .ask(json!({ "request": "devices_add", "address": eui(2), "unit": "Fridge", "probe": "external" }));
+    air.begin(&waiting);
+    let mut before = values(2, 1, vec![degrees(420)]);
+    (before.sender.source, before.sender.port) = (Source::Mqtt, "chirpstack".into());
+    air.hub.hear(before);
+    air.hub.commit();
+    assert_eq!(air.hub.rows("SELECT temperature FROM hub_log"), ["350", "360", "420"]);
 }
 
 #[test]

@@ -160,6 +160,11 @@ impl Codecs {
         self.models().find(|model| model.name.eq_ignore_ascii_case(name))
     }
 
+    /// True where a script decodes this model; a native codec of the same name goes before it.
+    pub fn is_script(&self, name: &str) -> bool {
+        !self.scripts.is_empty() && self.find(name).is_some_and(|model| model.is_script())
+    }
+
     /// What keeps scripts from being run, in sentences. Runs each in this process.
     pub fn check(&self, clock: &Monotonic) -> Vec<String> {
         self.scripts

@@ -33,6 +33,12 @@ const ALL_WRITES_MAX: usize = 4 * WRITES_MAX;
 pub enum Write {
     Log(LogRow),
     Frame(Box<FrameRow>),
+    /// The script of a frame that is committed has run.
+    Decoded {
+        key: FrameKey,
+        outcome: frames::Outcome,
+        detail: Option<String>,
+    },
     /// A kept frame was decoded again.
     Redecoded {
         frame: i64,
@@ -76,6 +82,13 @@ pub enum Write {
     },
 }
 
+/// Names the row of a frame that was heard in this run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameKey {
+    pub stamp: Stamp,
+    pub dedup: i64,
+}
+
 /// An audit row before it is sealed into the chain.
 #[derive(Debug, Clone)]
 pub struct EventDraft {
@@ -117,6 +130,27 @@ impl Group {
         self.is_full = self.writes.len() >= WRITES_MAX;
         self.overflow += u64::from(self.is_full);
         !self.is_full
+    }
+
+    /// What comes now follows from a message that was admitted before.
+    pub fn go_on(&mut self) {
+        self.is_full = false;
+    }
+
+    /// Says what became of a frame that is in the group; gives it back where the frame is not (any more).
+    pub fn settle(
+        &mut self,
+        key: FrameKey,
+        outcome: frames::Outcome,
+        detail: Option<String>,
+    ) -> Option<(frames::Outcome, Option<String>)> {
+        let row = self.writes.iter_mut().rev().find_map(|write| match write {
+            Write::Frame(row) if (row.stamp, row.dedup) == (key.stamp, key.dedup) => Some(row),
+            _ => None,
+        });
+        let Some(row) = row else { return Some((outcome, detail)) };
+        (row.outcome, row.detail) = (outcome, detail);
+        None
     }
 
     /// False: it is not kept.

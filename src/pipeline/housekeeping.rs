@@ -56,6 +56,7 @@ impl Core {
             self.note(HUB_STOPPED, Entity::Hub, [("reason", "told to stop".into())], now);
         }
         self.keep_lagging(now);
+        self.decode_waiting_before_closing();
         self.flush()?;
         self.save(now)?;
         if self.settings.mode == Mode::Service {

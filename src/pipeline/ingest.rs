@@ -12,25 +12,28 @@ use crate::rules::{BatteryClass, Event, ReadingEvent};
 use crate::store::frames::{FrameRow, Outcome};
 use crate::store::log::LogRow;
 
-use super::Core;
 use super::duplicates::Judged;
-use super::group::Write;
+use super::group::{FrameKey, Write};
 use super::live::{Contact, DoorChange};
 use super::reading_time::{ReadingTime, Times};
+use super::{Core, scripted};
 
 /// Readings of one frame: histories hold a few dozen; more is a broken frame.
 const MEASUREMENTS_MAX: usize = 256;
 
 /// What became of a frame.
-struct Fate {
-    outcome: Outcome,
-    detail: Option<String>,
+pub(super) struct Fate {
+    pub outcome: Outcome,
+    pub detail: Option<String>,
     device: Option<DeviceNo>,
 }
 
 impl Core {
-    /// Takes one frame all the way to the open group.
-    pub(super) fn take_frame(&mut self, frame: &Frame) {
+    /// Takes one frame all the way to the open group; where a script must read it, its bytes first.
+    pub(super) fn take_frame(&mut self, frame: &Frame, is_kept: bool) {
+        if self.scripted.len() >= scripted::WAITING_MAX {
+            self.decode_waiting();
+        }
         let at = self.not_before(frame.at);
         let stamp = Stamp { segment: self.segment, mono: at };
         self.counters.add("frames.heard", &frame.sender.port, 1);
@@ -43,13 +46,27 @@ impl Core {
         } else {
             self.duplicates.judge(frame, self.tick_at(at))
         };
+        // What is not kept comes again, and is judged now like any other that is not.
+        let waiting =
+            device.filter(|device| is_kept && judged.repeat.is_none() && self.needs_script(frame, *device));
         let fate = match judged.repeat {
             Some(repeat) => {
                 Fate { outcome: Outcome::Duplicate, detail: Some(repeat.as_str().to_owned()), device }
             }
+            None if waiting.is_some() => {
+                let detail = Some(scripted::NOT_RUN_YET.to_owned());
+                Fate { outcome: Outcome::Undecodable, detail, device }
+            }
             None => self.judge_frame(frame, device, stamp),
         };
-        self.counters.add(&format!("frames.{}", fate.outcome.as_str()), &frame.sender.port, 1);
+        match waiting {
+            Some(device) => {
+                self.wait_for_script(frame, device, FrameKey { stamp, dedup: judged.dedup });
+            }
+            None => {
+                self.counters.add(&format!("frames.{}", fate.outcome.as_str()), &frame.sender.port, 1);
+            }
+        }
         if let Payload::Raw { reason, .. } = &frame.payload {
             self.counters.add("frames.raw", reason, 1);
         }
@@ -93,7 +110,7 @@ impl Core {
         is_impostor
     }
 
-    fn judge_frame(&mut self, frame: &Frame, device: Option<DeviceNo>, stamp: Stamp) -> Fate {
+    pub(super) fn judge_frame(&mut self, frame: &Frame, device: Option<DeviceNo>, stamp: Stamp) -> Fate {
         let Some(device) = device else {
             return Fate { outcome: Outcome::Stranger, detail: frame.model.clone(), device: None };
         };

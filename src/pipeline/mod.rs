@@ -30,6 +30,7 @@ mod power;
 mod redecode;
 mod requests;
 mod saved;
+mod scripted;
 mod senders;
 mod start;
 pub mod sync;
@@ -84,8 +85,8 @@ pub struct Core {
     next_seq: u64,
     duplicates: Duplicates,
     senders: Senders,
-    live: Live,
     impostors: Impostors,
+    live: Live,
     group: Group,
     /// Acknowledgements of what is committed, for the next tick to hand out: any request may commit.
     releasable: Vec<AckToken>,
@@ -113,6 +114,8 @@ pub struct Core {
     /// Open pairing sessions.
     pairings: Vec<pairing::Pairing>,
     scripts: scripts::Scripts,
+    /// Frames that wait for their script, oldest first.
+    scripted: VecDeque<scripted::Waiting>,
     /// Called when a sender may have something to do, or the board may have changed.
     on_calls: Option<Box<dyn Fn() + Send>>,
     /// Called when something of lane 0 is committed that should not wait.
@@ -155,7 +158,9 @@ impl Core {
     pub fn hear(&mut self, event: SourceEvent) {
         let now = self.clock.mono();
         match event {
-            SourceEvent::Frame(frame) => self.hear_frame(&frame, now),
+            SourceEvent::Frame(frame) => {
+                self.hear_frame(&frame, now);
+            }
             SourceEvent::Gateway(event) => self.hear_gateway(*event, now),
             SourceEvent::Refused { port, reason, bytes, at, ack } => {
                 let is_kept = self.group.admit(now);
@@ -175,18 +180,20 @@ impl Core {
         }
     }
 
-    fn hear_frame(&mut self, frame: &Frame, now: MonoMs) {
+    /// False: it is judged and not kept, so that whoever sent it must not hear that it was taken.
+    fn hear_frame(&mut self, frame: &Frame, now: MonoMs) -> bool {
         if !self.pairings.is_empty() {
             self.complete_joinless(frame, now);
         }
         let heard_before = self.duplicates.mark();
         let is_kept = self.group.admit(now);
-        self.take_frame(frame);
+        self.take_frame(frame, is_kept);
         if !is_kept {
             // It will come again, and is no repeat then.
             self.duplicates.undo_after(heard_before);
         }
         self.keep_ack(frame.ack, is_kept);
+        is_kept
     }
 
     /// Lets time pass: looks at the clocks, fires deadlines, closes a group that is due. Returns the acknowledgements of
@@ -202,6 +209,10 @@ impl Core {
         self.judge_network(now);
         self.expire_pairings(now);
         self.flush_if_due(now);
+        // Not before what devices wait for is stored and answered, and one at a time: more may have come meanwhile.
+        if self.decode_waiting() {
+            self.flush_if_due(self.clock.mono());
+        }
         self.keep_house(now);
         self.tend_power(now);
         std::mem::take(&mut self.releasable)
@@ -209,6 +220,9 @@ impl Core {
 
     /// How long the driver may sleep, in ms of this clock.
     pub fn sleep_ms(&self) -> i64 {
+        if !self.scripted.is_empty() {
+            return 0;
+        }
         let now = self.clock.mono();
         let window = self.group.opened.map(|opened| opened.0 + self.settings.window_ms);
         let deadline = self.rules.next_deadline().map(|tick| tick.0 - self.tick_base);

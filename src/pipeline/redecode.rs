@@ -56,7 +56,8 @@ impl Core {
         if from >= to {
             bail!("--to lies before --from");
         }
-        // The store must say what there is.
+        // The store must say what there is, and nothing may be decoded here that is about to be.
+        self.decode_all_waiting();
         self.flush()?;
         let devices: Vec<DeviceNo> = match request.device.as_deref() {
             None => self.registry.devices.iter().map(|device| device.no).collect(),
@@ -90,6 +91,16 @@ impl Core {
             "without_model": done.without_model,
             "next": (next.device < devices.len()).then_some(next),
         }))
+    }
+
+    /// One frame that has no readings yet.
+    pub(super) fn redecode_one(&mut self, device: DeviceNo, frame: &KeptFrame) -> Result<()> {
+        let (wall, _) = self.wall_of(frame.stamp);
+        let from = UnixMs(wall.0.saturating_sub(HISTORY_MS_MAX));
+        let mut known = Known::of(self.store.connection(), device, from, wall)?;
+        let spans = rows::assignment_spans(self.store.connection(), device)?;
+        self.redecode_frame(device, frame, &mut known, &spans, &mut Done::default());
+        self.flush()
     }
 
     /// Returns the number of the first frame that was not looked at.

@@ -17,8 +17,8 @@ use crate::codec::script::{self, Call, Monotonic, ScriptError};
 use crate::domain::MonoMs;
 
 /// How long the core waits: some times a script's deadline of 250 ms, for a machine that is busy and a process that must
-/// first start.
-const WAIT_MAX: Duration = Duration::from_secs(2);
+/// first start. Not longer: a LoRaWAN device that spoke meanwhile listens a second time after 2 s, and is answered then.
+const WAIT_MAX: Duration = Duration::from_secs(1);
 /// A script's longest result, with every character escaped.
 const ANSWER_BYTES_MAX: u64 = 2 << 20;
 /// The running program, also after an update put another in its place.

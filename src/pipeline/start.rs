@@ -116,6 +116,7 @@ impl Core {
             network: None,
             pairings: Vec::new(),
             scripts,
+            scripted: VecDeque::new(),
             on_calls: None,
         };
         if is_first_row {
@@ -148,6 +149,7 @@ impl Core {
         }
         let is_new_boot = known.last().is_some_and(|last| last.boot.boot_id != core.trust.boot().boot_id);
         core.flush().context("write the start of the hub")?;
+        core.decode_interrupted().context("decode what the hub had stored before it stopped")?;
         core.begin_power(replayed.last, is_new_boot, gap)?;
         Ok(core)
     }

@@ -173,6 +173,9 @@ impl Writer<'_> {
         match write {
             Write::Log(row) => log::append(tx, row).map_err(Into::into),
             Write::Frame(row) => frames::append(tx, row).map(|_| ()).map_err(Into::into),
+            Write::Decoded { key, outcome, detail } => {
+                frames::settle(tx, (key.stamp, key.dedup), *outcome, detail.as_deref()).map_err(Into::into)
+            }
             Write::Redecoded { frame, outcome } => {
                 frames::set_outcome(tx, *frame, *outcome, "decoded again").map_err(Into::into)
             }

@@ -1,7 +1,7 @@
 //! `hub_frames`: raw frames with what became of each, bounded by age and bytes; strangers have a bound of their own, so
 //! that they never displace a known device's.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::Result;
 use super::writer::Store;
@@ -20,6 +20,8 @@ pub const FRAME_BYTES_MAX: usize = 4_096;
 const ROW_BYTES: i64 = 80;
 /// Rows a prune deletes in one transaction: about 1 MB of WAL.
 const PRUNE_ROWS_MAX: i64 = 5_000;
+/// A frame that waited for its script is among so many of the newest: those that wait are few, and some seconds old.
+const SETTLE_WITHIN: i64 = 10_000;
 /// Frames handed out at start: a day of 64 sensors a minute, twice.
 const RECENT_MAX: i64 = 200_000;
 
@@ -237,25 +239,51 @@ pub fn of_device(
             AND (outcome = 'undecodable' OR ?5 AND outcome IN ('reading', 'event', 'fault'))
         ORDER BY no LIMIT ?6";
     let bounds = params![numbers.start, numbers.end, device.0, FRAME_BYTES_MAX as i64, decoded, max as i64];
+    let frames = connection.prepare_cached(sql)?.query_map(bounds, kept)?.collect::<rusqlite::Result<_>>()?;
+    Ok(frames)
+}
+
+/// Notes what became of a frame that waited for its script, by when it was heard and its `dedup`.
+pub fn settle(
+    connection: &Connection,
+    (stamp, dedup): (Stamp, i64),
+    outcome: Outcome,
+    detail: Option<&str>,
+) -> Result<()> {
+    // It is among the newest.
+    let sql = "UPDATE hub_frames SET outcome = ?5, detail = ?6 WHERE no = (SELECT no FROM hub_frames
+        WHERE no > (SELECT max(no) FROM hub_frames) - ?4 AND segment = ?1 AND mono_ms = ?2 AND dedup = ?3
+        ORDER BY no DESC LIMIT 1)";
+    let found = params![stamp.segment, stamp.mono.0, dedup, SETTLE_WITHIN, outcome.as_str(), detail];
+    connection.prepare_cached(sql)?.execute(found)?;
+    Ok(())
+}
+
+/// Frames of devices with this detail among the newest, oldest first, at most `max`.
+pub fn with_detail(connection: &Connection, detail: &str, max: usize) -> Result<Vec<(DeviceNo, KeptFrame)>> {
+    let sql = "SELECT no, segment, mono_ms, source, f_port, rssi, outcome, bytes, device_no FROM hub_frames
+        WHERE no > (SELECT max(no) FROM hub_frames) - ?1 AND device_no IS NOT NULL AND f_port IS NOT NULL
+            AND length(bytes) < ?2 AND outcome = 'undecodable' AND detail = ?3
+        ORDER BY no LIMIT ?4";
+    let bounds = params![SETTLE_WITHIN, FRAME_BYTES_MAX as i64, detail, max as i64];
     let frames = connection
         .prepare_cached(sql)?
-        .query_map(bounds, |row| {
-            let source: String = row.get(3)?;
-            Ok(KeptFrame {
-                no: row.get(0)?,
-                stamp: Stamp { segment: row.get(1)?, mono: MonoMs(row.get(2)?) },
-                source: Source::ALL
-                    .into_iter()
-                    .find(|known| known.as_str() == source)
-                    .unwrap_or(Source::Import),
-                f_port: row.get(4)?,
-                rssi: row.get(5)?,
-                outcome: Outcome::parse(&row.get::<_, String>(6)?).unwrap_or(Outcome::Undecodable),
-                bytes: row.get(7)?,
-            })
-        })?
+        .query_map(bounds, |row| Ok((DeviceNo(row.get(8)?), kept(row)?)))?
         .collect::<rusqlite::Result<_>>()?;
     Ok(frames)
+}
+
+fn kept(row: &Row<'_>) -> rusqlite::Result<KeptFrame> {
+    let source: String = row.get(3)?;
+    Ok(KeptFrame {
+        no: row.get(0)?,
+        stamp: Stamp { segment: row.get(1)?, mono: MonoMs(row.get(2)?) },
+        source: Source::ALL.into_iter().find(|known| known.as_str() == source).unwrap_or(Source::Import),
+        f_port: row.get(4)?,
+        rssi: row.get(5)?,
+        outcome: Outcome::parse(&row.get::<_, String>(6)?).unwrap_or(Outcome::Undecodable),
+        bytes: row.get(7)?,
+    })
 }
 
 /// Notes what became of a frame that was decoded again.

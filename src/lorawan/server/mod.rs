@@ -211,6 +211,17 @@ impl Lns {
             .collect()
     }
 
+    /// The last frame of a device could not be kept: its repetition is a new frame, not one that only needs another answer.
+    pub fn take_back(&mut self, dev_eui: Eui, f_cnt: u32) {
+        let Some(session) = self.devices.get_mut(&dev_eui).and_then(|device| device.session.as_mut()) else {
+            return;
+        };
+        if session.f_cnt_up == Some(f_cnt) {
+            session.f_cnt_up = f_cnt.checked_sub(1);
+            self.lagging.insert(dev_eui);
+        }
+    }
+
     /// Goes ahead in everything that must never repeat itself, under a new epoch; write the changes before anything is sent.
     pub fn jump_ahead(&mut self) -> Vec<SessionChange> {
         let mut changes = Vec::new();

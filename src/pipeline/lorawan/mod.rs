@@ -94,9 +94,10 @@ impl Core {
 
     fn take_step(&mut self, step: Step, now: MonoMs) {
         let Step { event, sealed, withheld } = step;
+        let mut is_stored = true;
         let dev_eui = match event {
             Event::Uplink(uplink) => {
-                self.take_uplink(&uplink, now);
+                is_stored = self.take_uplink(&uplink, now);
                 Some(uplink.dev_eui)
             }
             Event::Repeated { dev_eui, .. } => {
@@ -122,11 +123,12 @@ impl Core {
             let device = dev_eui.map_or_else(String::new, |eui| eui.to_string());
             tracing::warn!("{device} gets no answer: {withheld}");
         }
-        self.keep_sealed(sealed, now);
+        self.keep_sealed(sealed, is_stored, now);
     }
 
-    /// Readings of a frame whose device is known and whose MIC is right.
-    fn take_uplink(&mut self, uplink: &Uplink, now: MonoMs) {
+    /// Readings of a frame whose device is known and whose MIC is right. False: the group is full and they are not kept, so
+    /// that the device must repeat the frame, and it is a new one then.
+    fn take_uplink(&mut self, uplink: &Uplink, now: MonoMs) -> bool {
         self.counters.add("lorawan.uplinks", "", 1);
         self.counters.add("lorawan.lost_uplinks", "", uplink.lost.into());
         let paired_now =
@@ -139,15 +141,24 @@ impl Core {
             }
         }
         let port = self.network.as_ref().map(|network| network.port.clone()).unwrap_or_default();
+        let mut is_stored = true;
         for frame in uplink.frames(&port, None) {
-            self.hear_frame(&frame, now);
+            is_stored &= self.hear_frame(&frame, now);
         }
+        if let Some(network) = self.network.as_mut().filter(|_| !is_stored) {
+            network.lns.take_back(uplink.dev_eui, uplink.f_cnt);
+        }
+        is_stored
     }
 
     /// Puts the changes into the open group; the answer waits for its commit.
-    fn keep_sealed(&mut self, sealed: Sealed, now: MonoMs) {
+    fn keep_sealed(&mut self, sealed: Sealed, is_stored: bool, now: MonoMs) {
         let is_kept =
             sealed.changes().iter().all(|change| self.group.push(Write::Session(Box::new(change.clone()))));
+        if !is_stored {
+            // After the changes, which hold the counter as it was before the frame was taken back.
+            self.keep_lagging(now);
+        }
         if !sealed.changes().is_empty() || sealed.is_urgent() {
             self.group.opened.get_or_insert(now);
         }
@@ -156,8 +167,10 @@ impl Core {
             self.group.is_urgent = true;
         }
         match &mut self.network {
-            Some(network) if is_kept => network.seal(sealed),
+            Some(network) if is_kept && is_stored => network.seal(sealed),
             // What an answer relies on would be lost: the device repeats itself.
+            // Nobody waits for a frame that is not answered.
+            _ if !sealed.is_urgent() => {}
             _ => self.counters.add("lorawan.withheld", "not_kept", 1),
         }
     }

@@ -20,10 +20,15 @@ pub(super) struct Air {
 
 impl Air {
     pub fn new(gateways: &[Eui]) -> Self {
+        Self::with(gateways, Arc::default())
+    }
+
+    pub fn with(gateways: &[Eui], codecs: Arc<Codecs>) -> Self {
         let listed: Vec<String> = gateways.iter().map(|eui| format!("\"{eui}\"")).collect();
         let text = format!("[lorawan]\nregion = \"EU868\"\ngateways = [{}]\n", listed.join(", "));
         let mut hub = Hub::new();
         hub.lorawan = Config::parse(&text).unwrap().lorawan;
+        hub.codecs = codecs;
         hub.stop();
         hub.start();
         hub.add_unit("Fridge", "fridge");
@@ -31,10 +36,20 @@ impl Air {
         Self { hub, orders }
     }
 
+    /// Another program after a power cut.
+    pub fn restart(&mut self) {
+        self.hub.cut_power();
+        self.hub.start();
+        self.orders = self.hub.core().connect_gateways().unwrap().orders;
+    }
+
     /// Opens a session for the sensor; gives its code.
     pub fn begin(&mut self, sensor: &Sensor) -> String {
-        let opened =
-            self.hub.ask(json!({ "request": "pair_open", "unit": "Fridge", "model": "dragino/lht65n" }));
+        self.begin_as(sensor, "dragino/lht65n")
+    }
+
+    pub fn begin_as(&mut self, sensor: &Sensor, model: &str) -> String {
+        let opened = self.hub.ask(json!({ "request": "pair_open", "unit": "Fridge", "model": model }));
         let code = opened["code"].as_str().unwrap().to_owned();
         self.hub.ask(json!({
             "request": "pair_device", "code": code, "device": Eui(sensor.dev_eui).to_string(),

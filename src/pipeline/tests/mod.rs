@@ -16,6 +16,7 @@ mod power;
 mod property;
 mod replay;
 mod restart;
+mod scripted;
 mod scripts;
 
 use std::collections::BTreeMap;

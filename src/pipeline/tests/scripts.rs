@@ -5,12 +5,12 @@ use serde_json::json;
 use super::*;
 use crate::codec::script::Script;
 
-const MANIFEST: &str =
+pub(super) const MANIFEST: &str =
     "ports = [2]\ncheck_in_s = 60\nmeasuring = \"external\"\n[[map]]\npath = \"t\"\nprobe = \"external\"
     quantity = \"temperature\"\nunit = \"C\"\n[[map]]\npath = \"log[].t\"\ntime = \"at\"\nprobe = \"external\"
     quantity = \"temperature\"\nunit = \"C\"";
 /// Hundredths of a degree, and, in a longer frame, one more value of some minutes ago.
-const GOOD: &str = "function decodeUplink(input) {
+pub(super) const GOOD: &str = "function decodeUplink(input) {
     var b = input.bytes, out = {t: (b[0] << 24 >> 16 | b[1]) / 100, log: []};
     if (b.length > 2) out.log.push({at: input.recvTime.getTime() - b[3] * 60000, t: b[2] / 10});
     return {data: out, warnings: b.length > 2 ? ['a log'] : []}; }";
@@ -34,7 +34,7 @@ impl Hub {
     }
 
     /// "hundredths at minutes since `NOW`, late" of every reading.
-    fn readings(&self) -> Vec<String> {
+    pub(super) fn readings(&self) -> Vec<String> {
         self.rows(&format!(
             "SELECT temperature || ' C at ' || ((strftime('%s', recorded) * 1000 - {NOW}) / 60000) || late FROM (
                 SELECT l.seq, temperature, iif(tag & 2, ' late', '') AS late,
@@ -43,12 +43,12 @@ impl Hub {
         ))
     }
 
-    fn outcomes(&self) -> Vec<String> {
+    pub(super) fn outcomes(&self) -> Vec<String> {
         self.rows("SELECT outcome || coalesce(': ' || detail, '') FROM hub_frames ORDER BY no")
     }
 
     /// All parts of a request: [frames, decoded, readings, known].
-    fn redecode(&mut self, device: Option<&str>, all: bool) -> [u64; 4] {
+    pub(super) fn redecode(&mut self, device: Option<&str>, all: bool) -> [u64; 4] {
         let mut request = json!({ "request": "redecode", "device": device, "all": all });
         let mut totals = [0; 4];
         loop {
@@ -65,7 +65,7 @@ impl Hub {
     }
 }
 
-fn sent(counter: u32, bytes: &[u8]) -> Frame {
+pub(super) fn sent(counter: u32, bytes: &[u8]) -> Frame {
     frame(1, counter, Payload::Binary { f_port: 2, bytes: bytes.to_vec() })
 }
 

@@ -1,0 +1,142 @@
+//! A script holds no answer up: what was heard is stored and answered before it runs, and is decoded all the same.
+
+use std::sync::Mutex;
+
+use super::lorawan::{Air, GATEWAY, KEY};
+use super::scripts::{GOOD, MANIFEST, sent};
+use super::*;
+use crate::codec::script::Script;
+use crate::lorawan::tests::sensor::{Sensor, Up};
+use crate::pipeline::group::WRITES_MAX;
+use crate::pipeline::scripted::WAITING_MAX;
+
+const NOT_RUN_YET: &str = "undecodable: its script has not run yet";
+
+fn codecs() -> Arc<Codecs> {
+    Arc::new(Codecs::with(vec![Script::new("logger", GOOD, MANIFEST).unwrap()]))
+}
+
+/// A sensor of the script's model that has joined and was heard once, at 4.00 °C.
+fn joined() -> (Air, Sensor) {
+    let mut air = Air::with(&[GATEWAY], codecs());
+    let mut sensor = Sensor::new(1, KEY);
+    air.begin_as(&sensor, "custom/logger");
+    air.join(&mut sensor);
+    air.hear(sensor.reading(&[1, 0x90]));
+    air.after(20);
+    air.hub.commit();
+    assert_eq!(air.hub.readings(), ["400 C at 0"]);
+    (air, sensor)
+}
+
+fn confirmed(sensor: &mut Sensor, payload: &[u8]) -> Vec<u8> {
+    sensor.send(&Up { confirmed: true, payload: Some((2, payload.to_vec())), ..Up::default() })
+}
+
+#[test]
+fn a_confirmed_frame_is_stored_and_answered_before_its_script_runs() {
+    let (mut air, mut sensor) = joined();
+    let committed: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (seen, path) = (committed.clone(), air.hub.core().store.path());
+    air.hub.core().on_urgent(Box::new(move || {
+        let other = rusqlite::Connection::open(&path).unwrap();
+        let newest = "SELECT outcome || ': ' || detail FROM hub_frames ORDER BY no DESC LIMIT 1";
+        seen.lock().unwrap().extend(rows(&other, newest));
+    }));
+    air.hear(confirmed(&mut sensor, &[1, 0x9A]));
+    let orders = air.after(20);
+    assert!(sensor.hear(&orders[0].downlink.phy).unwrap().ack);
+    assert_eq!(*committed.lock().unwrap(), [NOT_RUN_YET]);
+    air.hub.commit();
+    assert_eq!(air.hub.readings(), ["400 C at 0", "410 C at 0"]);
+    assert_eq!(air.hub.outcomes().last().unwrap(), "reading");
+    assert_eq!(air.hub.count("frames.reading{lorawan}"), 2);
+    assert_eq!(air.hub.count("frames.undecodable{lorawan}"), 0);
+    assert_eq!(air.hub.redecode(None, true), [2, 2, 0, 2]);
+    air.hub.check_audit();
+}
+
+#[test]
+fn what_was_answered_and_not_decoded_before_a_power_cut_is_decoded_after_it() {
+    let (mut air, mut sensor) = joined();
+    air.hear(confirmed(&mut sensor, &[1, 0x9A]));
+    air.hub.clock.advance(20);
+    let at = crate::clock::Clock::mono(&*air.hub.clock);
+    air.hub.core().judge_network(at);
+    air.hub.core().flush_if_due(at);
+    assert_eq!(air.hub.outcomes().last().unwrap(), NOT_RUN_YET);
+    air.restart();
+    assert_eq!(air.hub.readings(), ["400 C at 0", "410 C at 0 late"]);
+    assert_eq!(air.hub.outcomes().last().unwrap(), "reading: decoded again");
+    air.restart();
+    assert_eq!(air.hub.redecode(None, true), [2, 2, 0, 2]);
+    assert_eq!(air.hub.readings().len(), 2, "once");
+    air.hub.check_audit();
+}
+
+#[test]
+fn frames_wait_in_their_order_and_not_without_a_bound() {
+    let mut hub = Hub::new();
+    hub.stop();
+    hub.codecs = codecs();
+    hub.start();
+    hub.add_unit("Fridge", "fridge");
+    hub.ask(
+        json!({ "request": "devices_add", "address": eui(1), "model": "custom/logger", "unit": "Fridge" }),
+    );
+    let count = WAITING_MAX as u32 + 6;
+    for counter in 1..=count {
+        hub.core().hear(SourceEvent::Frame(Box::new(sent(counter, &[1, counter as u8]))));
+    }
+    assert_eq!(hub.core().sleep_ms(), 0, "there is something to do");
+    assert_eq!(hub.core().scripted.len(), WAITING_MAX);
+    // Closed and started again: none is lost, and none comes twice.
+    hub.stop();
+    hub.start();
+    let temperatures: Vec<String> = (1..=count).map(|counter| (256 + counter).to_string()).collect();
+    assert_eq!(hub.rows("SELECT temperature FROM hub_log ORDER BY seq"), temperatures);
+    assert_eq!(hub.row("SELECT DISTINCT outcome FROM hub_frames"), "reading");
+    // A request that decodes again does not meet one that waits.
+    hub.core().hear(SourceEvent::Frame(Box::new(sent(200, &[1, 200]))));
+    assert_eq!(hub.redecode(Some(&eui(1)), false), [0, 0, 0, 0]);
+    assert_eq!(hub.row("SELECT count(*) FROM hub_log"), (count + 1).to_string());
+    hub.check_audit();
+}
+
+#[test]
+fn a_confirmed_frame_that_does_not_fit_is_not_answered_until_it_does() {
+    for is_cut in [false, true] {
+        let (mut air, mut sensor) = joined();
+        air.hub.pair(2, "Fridge");
+        let read_only = |air: &mut Air, is_so: bool| {
+            air.hub.core().store.connection().pragma_update(None, "query_only", is_so).unwrap();
+        };
+        read_only(&mut air, true);
+        for counter in 0..WRITES_MAX as u32 / 2 {
+            air.hub.core().hear(SourceEvent::Frame(Box::new(climate(2, counter, 400))));
+        }
+        let phy = confirmed(&mut sensor, &[1, 0x9A]);
+        air.hear(phy.clone());
+        assert_eq!(air.after(20), []);
+        assert_eq!(air.hub.count("lorawan.withheld{not_kept}"), 1);
+        read_only(&mut air, false);
+        assert_eq!(air.after(2 * SECOND), [], "the group is written, and the frame is not in it");
+        let stored = "SELECT count(*) FROM hub_log WHERE temperature = 410";
+        assert_eq!(air.hub.row(stored), "0");
+        if is_cut {
+            air.restart();
+        }
+        air.hear(phy.clone());
+        let orders = air.after(20);
+        assert!(sensor.hear(&orders[0].downlink.phy).unwrap().ack);
+        air.hub.commit();
+        assert_eq!(air.hub.row(stored), "1");
+        // A repetition of what is stored is answered and not read.
+        air.hear(phy);
+        assert_eq!(air.after(20).len(), 1);
+        assert_eq!(air.hub.count("lorawan.frames{repeated}"), 1);
+        air.hub.commit();
+        assert_eq!(air.hub.row(stored), "1");
+        air.hub.check_audit();
+    }
+}

@@ -318,6 +318,7 @@ fn climate(device: u32, counter: u32) -> Frame {
         model: None,
         at: MonoMs(0),
         network_time: None,
+        is_delayed: false,
         payload: Payload::Binary { f_port: 2, bytes },
         identity: Identity {
             counter: Some(counter),

@@ -37,6 +37,8 @@ pub struct Frame {
     pub at: MonoMs,
     /// A time from the network server or a GNSS-locked gateway.
     pub network_time: Option<UnixMs>,
+    /// A gateway kept it while the hub was away: it was sent before `at`, and only `network_time` can say when.
+    pub is_delayed: bool,
     pub payload: Payload,
     /// What names the frame for finding duplicates.
     pub identity: Identity,

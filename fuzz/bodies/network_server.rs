@@ -215,6 +215,7 @@ impl World {
             snr_tenths: self.snr_tenths,
             context: Some(Context::Udp { tmst: (self.now as u32).wrapping_mul(1_000) }),
             gnss: None,
+            is_delayed: false,
         };
         self.lns.receive(GatewayFrame { phy: phy.to_vec(), reception });
     }

@@ -147,6 +147,7 @@ impl Message {
             model: self.model,
             at,
             network_time: None,
+            is_delayed: false,
             payload: self.payload,
             identity: Identity { counter: self.counter, ..Identity::default() },
             rssi: self.rssi,

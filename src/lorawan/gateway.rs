@@ -28,6 +28,8 @@ pub struct Reception {
     pub context: Option<Context>,
     /// By GNSS, if the gateway has it.
     pub gnss: Option<UnixMs>,
+    /// The gateway kept it for a while.
+    pub is_delayed: bool,
 }
 
 /// dB; the registers of the radios end at 32. Who says more than this says nothing.

@@ -123,8 +123,9 @@ impl Core {
         self.note_live(device, frame, &measurements, stamp.mono);
         self.tell_senders_apart(frame, device, stamp);
         let readings = self.take_temperatures(frame, device, &measurements, stamp);
-        let faults = self.take_faults(device, &measurements, stamp);
-        let doors = self.take_doors(device, &measurements, stamp);
+        let faults = self.take_faults(frame, device, &measurements, stamp);
+        // Where the door was when the gateway could not tell the hub is not where it is.
+        let doors = if frame.is_delayed { 0 } else { self.take_doors(device, &measurements, stamp) };
         let temperatures = || measurements.iter().filter(|m| matches!(m.quantity, Quantity::Temperature(_)));
         let measures = temperatures().next().is_some();
         let is_assigned = temperatures().any(|m| self.registry.unit_of(device, m.probe).is_some());
@@ -207,11 +208,7 @@ impl Core {
             let probe = measurement.probe;
             let Some(unit) = self.registry.unit_of(device, probe) else { continue };
             let Some(scale) = self.registry.unit(unit).map(|unit| unit.scale) else { continue };
-            let times = Times {
-                reception: self.wall_now(stamp.mono),
-                network: frame.network_time,
-                inside: measurement.at,
-            };
+            let times = self.times_of(frame, (device, unit), all, measurement, stamp);
             let Ok(time) = ReadingTime::of(times) else {
                 self.counters.add("readings.implausible_time", &frame.sender.port, 1);
                 continue;
@@ -267,11 +264,46 @@ impl Core {
         taken
     }
 
-    fn take_faults(&mut self, device: DeviceNo, all: &[Measurement], stamp: Stamp) -> usize {
+    /// What is known of a value's time.
+    fn times_of(
+        &self,
+        frame: &Frame,
+        (device, unit): (DeviceNo, UnitNo),
+        all: &[Measurement],
+        of: &Measurement,
+        stamp: Stamp,
+    ) -> Times {
+        // A fault is news of a probe like a temperature; that of its humidity is not.
+        let says = |m: &Measurement| {
+            let is_news = match m.quantity {
+                Quantity::Temperature(_) => true,
+                Quantity::Fault(fault) => fault != Fault::Humidity,
+                _ => false,
+            };
+            is_news && m.probe == of.probe
+        };
+        let is_newer = |m: &Measurement| m.at.is_none_or(|at| of.at.is_some_and(|own| own < at));
+        let is_newest = !all.iter().any(|other| says(other) && is_newer(other));
+        Times {
+            reception: self.wall_now(stamp.mono),
+            network: frame.network_time,
+            is_delayed: frame.is_delayed,
+            inside: of.at,
+            present_ms: is_newest.then(|| self.rules.silence_ms(unit, device, of.probe)).flatten(),
+        }
+    }
+
+    fn take_faults(&mut self, frame: &Frame, device: DeviceNo, all: &[Measurement], stamp: Stamp) -> usize {
         let mut taken = 0;
-        for measurement in all.iter().filter(|m| m.at.is_none()) {
+        for measurement in all {
             let Quantity::Fault(fault) = measurement.quantity else { continue };
             let Some(unit) = self.registry.unit_of(device, measurement.probe) else { continue };
+            let time = ReadingTime::of(self.times_of(frame, (device, unit), all, measurement, stamp));
+            let newest = self.live.newest(device, measurement.probe);
+            let is_past = measurement.at.is_some() || frame.is_delayed;
+            if is_past && !time.is_ok_and(|time| !time.is_late(newest)) {
+                continue;
+            }
             self.counters.add("probe.faults", fault.as_str(), 1);
             // The temperature beside a broken humidity is as good as ever.
             if fault != Fault::Humidity {

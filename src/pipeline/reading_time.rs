@@ -17,8 +17,13 @@ pub struct Times {
     pub reception: Option<UnixMs>,
     /// `Frame::network_time`.
     pub network: Option<UnixMs>,
-    /// `Measurement::at`: the entry is from a history.
+    /// `Frame::is_delayed`.
+    pub is_delayed: bool,
+    /// `Measurement::at`: it was measured before the frame was sent.
     pub inside: Option<UnixMs>,
+    /// How old such a value may be and still be the present one; None where the frame holds a newer one of its probe, so
+    /// that it is an entry of a history.
+    pub present_ms: Option<i64>,
 }
 
 /// The time that a reading is stored with.
@@ -26,8 +31,12 @@ pub struct Times {
 pub enum ReadingTime {
     /// The hub's own at reception: `hub_log.own_ms` stays NULL and follows the placement of the boot.
     Reception,
+    /// Before the reception, and nobody knows when: always late. The hub's own at reception is the latest it can be.
+    Delayed,
     /// The network's, which may be long before reception (a broker's queue).
     Network(UnixMs),
+    /// Measured a while before the frame was sent, and the newest the sensor has: some say of each value how old it is.
+    Aged(UnixMs),
     /// From a history inside the frame: always late.
     History(UnixMs),
 }
@@ -53,6 +62,7 @@ impl ReadingTime {
             (Some(network), Some(reception)) if network <= reception && is_recent(network, reception) => {
                 Self::Network(network)
             }
+            _ if times.is_delayed => Self::Delayed,
             _ => Self::Reception,
         })
     }
@@ -60,8 +70,8 @@ impl ReadingTime {
     /// `hub_log.own_ms`.
     pub fn own(self) -> Option<UnixMs> {
         match self {
-            Self::Reception => None,
-            Self::Network(at) | Self::History(at) => Some(at),
+            Self::Reception | Self::Delayed => None,
+            Self::Network(at) | Self::Aged(at) | Self::History(at) => Some(at),
         }
     }
 
@@ -70,8 +80,8 @@ impl ReadingTime {
     pub fn is_late(self, newest_judged: Option<UnixMs>) -> bool {
         match self {
             Self::Reception => false,
-            Self::Network(at) => newest_judged.is_some_and(|newest| at < newest),
-            Self::History(_) => true,
+            Self::Network(at) | Self::Aged(at) => newest_judged.is_some_and(|newest| at < newest),
+            Self::Delayed | Self::History(_) => true,
         }
     }
 }
@@ -80,6 +90,8 @@ fn believe_history(inside: UnixMs, times: Times) -> Result<ReadingTime, TimeErro
     let now = times.reception.or(times.network).ok_or(TimeError::NothingToCompare(inside))?;
     if inside.0 > now.0.saturating_add(SENSOR_AHEAD_MS_MAX) {
         Err(TimeError::Future(inside))
+    } else if times.present_ms.is_some_and(|limit| now.0.saturating_sub(inside.0) <= limit) {
+        Ok(ReadingTime::Aged(inside.min(now)))
     } else if is_recent(inside, now) {
         Ok(ReadingTime::History(inside.min(now)))
     } else {
@@ -107,7 +119,8 @@ mod tests {
         want: Result<ReadingTime, TimeError>,
     ) {
         let at = |offset: Option<i64>| offset.map(|offset| UnixMs(NOW + offset));
-        let times = Times { reception: at(reception), network: at(network), inside: at(inside) };
+        let times =
+            Times { reception: at(reception), network: at(network), inside: at(inside), ..Times::default() };
         assert_eq!(ReadingTime::of(times), want, "{reception:?} {network:?} {inside:?}");
     }
 
@@ -147,18 +160,63 @@ mod tests {
     }
 
     #[test]
+    fn what_a_gateway_kept_is_of_the_networks_time_or_of_none() {
+        for (reception, network, want) in [
+            (Some(0), None, ReadingTime::Delayed),
+            (None, None, ReadingTime::Delayed),
+            (Some(0), Some(-MINUTE_MS), ReadingTime::Network(at(-MINUTE_MS))),
+            // Which cannot be checked.
+            (None, Some(-MINUTE_MS), ReadingTime::Delayed),
+            (Some(0), Some(1), ReadingTime::Delayed),
+        ] {
+            let times = Times {
+                reception: reception.map(at),
+                network: network.map(at),
+                is_delayed: true,
+                ..Times::default()
+            };
+            assert_eq!(ReadingTime::of(times), Ok(want), "{reception:?} {network:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_not_older_than_its_probe_may_be_silent_is_the_present_one() {
+        let limit = 30 * MINUTE_MS;
+        for (reception, network, inside, want) in [
+            (Some(0), None, -limit, ReadingTime::Aged(at(-limit))),
+            (Some(0), None, -limit - 1, ReadingTime::History(at(-limit - 1))),
+            (Some(0), None, MINUTE_MS, ReadingTime::Aged(at(0))),
+            (None, Some(0), -limit, ReadingTime::Aged(at(-limit))),
+        ] {
+            let known = |offset: Option<i64>| offset.map(at);
+            let times = Times {
+                reception: known(reception),
+                network: known(network),
+                inside: Some(at(inside)),
+                present_ms: Some(limit),
+                ..Times::default()
+            };
+            assert_eq!(ReadingTime::of(times), Ok(want), "{reception:?} {network:?} {inside}");
+        }
+    }
+
+    #[test]
     fn histories_and_what_is_overtaken_are_late() {
         for (time, newest, want) in [
             (ReadingTime::Reception, Some(5), false),
+            (ReadingTime::Delayed, None, true),
             (ReadingTime::Network(at(4)), None, false),
             (ReadingTime::Network(at(4)), Some(5), true),
             (ReadingTime::Network(at(5)), Some(5), false),
+            (ReadingTime::Aged(at(4)), None, false),
+            (ReadingTime::Aged(at(4)), Some(5), true),
+            (ReadingTime::Aged(at(5)), Some(5), false),
             (ReadingTime::History(at(6)), Some(5), true),
             (ReadingTime::History(at(6)), None, true),
         ] {
             assert_eq!(time.is_late(newest.map(at)), want, "{time:?} {newest:?}");
         }
-        assert_eq!(ReadingTime::Reception.own(), None);
+        assert_eq!((ReadingTime::Reception.own(), ReadingTime::Delayed.own()), (None, None));
         assert_eq!(ReadingTime::Network(at(1)).own(), Some(at(1)));
     }
 }

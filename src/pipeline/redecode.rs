@@ -165,7 +165,7 @@ impl Core {
         let mut added = Vec::new();
         for measurement in &measurements {
             let Quantity::Temperature(_) = measurement.quantity else { continue };
-            let times = Times { reception: Some(wall), network: None, inside: measurement.at };
+            let times = Times { reception: Some(wall), inside: measurement.at, ..Times::default() };
             let Ok(time) = ReadingTime::of(times) else { continue };
             let at = time.own().unwrap_or(wall);
             let is_known = known.has_recorded(measurement.probe, at)

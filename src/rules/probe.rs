@@ -137,7 +137,12 @@ impl ProbeState {
 
     /// When the probe counts as silent: the instant at which its unit, had it no other probe, goes offline.
     pub fn silent_at(&self, constants: &Constants) -> Tick {
-        self.missed_at(
+        self.seen.plus(self.silence_ms(constants))
+    }
+
+    /// How long it may be silent.
+    pub fn silence_ms(&self, constants: &Constants) -> i64 {
+        self.missed_ms(
             constants.missed_warning,
             constants.missed_warning_slow,
             constants.contact_warning_min,
@@ -160,9 +165,13 @@ impl ProbeState {
     }
 
     fn missed_at(&self, fast: u32, slow: u32, least_min: u32, constants: &Constants) -> Tick {
+        self.seen.plus(self.missed_ms(fast, slow, least_min, constants))
+    }
+
+    fn missed_ms(&self, fast: u32, slow: u32, least_min: u32, constants: &Constants) -> i64 {
         let missed = if self.interval_ms > SLOW_OVER_MS { slow } else { fast };
         let wait = self.interval_ms.saturating_mul(i64::from(missed)).saturating_add(constants.buffer_ms());
-        self.seen.plus(wait.max(i64::from(least_min) * MINUTE_MS))
+        wait.max(i64::from(least_min) * MINUTE_MS)
     }
 
     /// A jump is held back once: the reading after it decides, whatever it says.

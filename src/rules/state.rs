@@ -8,7 +8,7 @@ use super::device::BatteryClass;
 use super::unit::Unit;
 use super::zone::Zone;
 use super::{Constants, Rule, RuleConfig, Tick};
-use crate::domain::{AlertType, DeviceNo, Severity, Temperature, UnitNo, UnitStatus};
+use crate::domain::{AlertType, DeviceNo, Probe, Severity, Temperature, UnitNo, UnitStatus};
 
 /// The first byte of a checkpoint. A build reads only its own version: older state is rebuilt by replay.
 pub const STATE_VERSION: u8 = 4;
@@ -98,6 +98,13 @@ impl State {
 
     pub fn unit(&self, unit: UnitNo) -> Option<UnitView> {
         self.find(unit).map(|index| self.units[index].view())
+    }
+
+    /// How long a probe that measures the unit may be silent before it counts as such.
+    pub fn silence_ms(&self, unit: UnitNo, device: DeviceNo, probe: Probe) -> Option<i64> {
+        let unit = &self.units[self.find(unit)?];
+        let probe = unit.probes.iter().find(|known| known.is(device, probe))?;
+        Some(probe.silence_ms(&self.site.constants))
     }
 
     pub fn units(&self) -> impl Iterator<Item = UnitView> {

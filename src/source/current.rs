@@ -46,6 +46,7 @@ impl Current {
             model: None,
             at,
             network_time: None,
+            is_delayed: false,
             payload: Payload::Values {
                 measurements: vec![Measurement { probe, quantity, at: None }],
                 raw: seen.text.into_bytes(),

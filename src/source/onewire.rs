@@ -228,6 +228,7 @@ impl Lines<'_> {
             model: None,
             at: self.clock.mono(),
             network_time: None,
+            is_delayed: false,
             payload: Payload::Values { measurements: vec![measurement], raw },
             identity: Identity::default(),
             rssi: None,

@@ -142,6 +142,7 @@ impl Uplink {
             model: None,
             at: self.at(),
             network_time: self.time_told(),
+            is_delayed: self.heard.iter().all(|reception| reception.is_delayed),
             payload,
             identity: Identity {
                 dev_addr: Some(self.dev_addr.to_string()),

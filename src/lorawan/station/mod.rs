@@ -199,6 +199,7 @@ fn reception(json: &Value, gateway: Eui, region: Region, at: MonoMs) -> Result<R
             rctx: info.get("rctx").and_then(Value::as_i64).unwrap_or(0),
         }),
         gnss: gps_us.map(|us| UnixMs(unix_ms_of_gps(us / 1_000))),
+        is_delayed: false,
     })
 }
 

@@ -72,6 +72,7 @@ fn a_data_frame_is_whole_again() {
             snr_tenths: Some(138),
             context: Some(Context::Station { xtime: 51_791_395_861_065_770, rctx: 0 }),
             gnss: Some(UnixMs(1_671_470_414_761)),
+            is_delayed: false,
         }
     );
 }

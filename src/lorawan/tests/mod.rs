@@ -108,6 +108,7 @@ impl Hub {
             snr_tenths: Some(self.snr_tenths),
             context: Some(Context::Udp { tmst: (self.now as u32).wrapping_mul(1_000) }),
             gnss: None,
+            is_delayed: false,
         }
     }
 

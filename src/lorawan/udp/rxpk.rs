@@ -119,6 +119,7 @@ fn frame(entry: &Value, gateway: Eui, at: MonoMs) -> Result<GatewayFrame, Unusab
             snr_tenths: field("lsnr").and_then(snr_tenths),
             context: tmst.map(|tmst| Context::Udp { tmst: tmst as u32 }),
             gnss: gnss(entry),
+            is_delayed,
         },
     })
 }

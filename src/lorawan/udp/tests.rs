@@ -75,6 +75,7 @@ fn frames_are_read() {
             snr_tenths: Some(51),
             context: Some(Context::Udp { tmst: 3_512_348_611 }),
             gnss: None,
+            is_delayed: false,
         }
     );
     assert_eq!(frames[1].phy, b"TEST_PACKET_1234");
@@ -105,6 +106,7 @@ fn odd_forwarders_are_understood() {
     assert_eq!(absurd.reception.snr_tenths, None, "no radio measures that");
     let delayed = one(r#"{"freq":868.1,"tmst":5,"delayed":true,"datr":"SF7BW125","data":"QAE="}"#);
     assert_eq!(delayed.reception.context, None, "its windows are over");
+    assert!(delayed.reception.is_delayed);
     let with_end =
         datagram(2, PUSH_DATA, "{\"rxpk\":[{\"freq\":868.1,\"datr\":\"SF7BW125\",\"data\":\"QAE=\"}]}\0");
     assert!(
@@ -185,11 +187,11 @@ fn errors_come_back_by_name() {
         (r#"{"txpk_ack":{"error":"melted\n"}}"#, Err(TxError::Other("MELTED".to_owned()))),
     ] {
         let got = parse(&datagram(2, TX_ACK, json), MonoMs(0)).unwrap();
-        assert_eq!(got.body, Body::TxAck(want.clone()), "{json}");
-        if let Err(error) = want {
         if let Err(TxError::Other(_)) = &want {
             assert_eq!(want.as_ref().unwrap_err().name(), "other", "a gateway names no counter");
         }
+        assert_eq!(got.body, Body::TxAck(want.clone()), "{json}");
+        if let Err(error) = want {
             assert!(json.to_uppercase().contains(error.as_str()) && !error.remedy().is_empty());
         }
     }

@@ -71,6 +71,7 @@ fn parse(text: &str) -> (Tick, Frame) {
         model: None,
         at: MonoMs(0),
         network_time: None,
+        is_delayed: false,
         payload: Payload::Binary { f_port: frame_port, bytes: words[3].into() },
         identity,
         rssi: None,

@@ -91,6 +91,7 @@ mod tests {
             snr_tenths,
             context: None,
             gnss,
+            is_delayed: false,
         };
         GatewayFrame { phy: vec![0], reception }
     }

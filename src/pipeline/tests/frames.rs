@@ -226,3 +226,44 @@ fn a_repeat_is_found_also_after_a_restart() {
     again.identity.packet.as_mut().unwrap().is_redelivered = true;
     check(&mut hub, again, "duplicate: counter", &[]);
 }
+
+#[test]
+fn a_value_that_was_measured_a_while_ago_and_is_the_newest_is_judged() {
+    // Elsys: the upper bits of the type say how many bytes of seconds since the measurement follow.
+    let elsys =
+        |counter, bytes: &[u8]| frame(1, counter, Payload::Binary { f_port: 5, bytes: bytes.to_vec() });
+    let mut hub = Hub::new();
+    hub.add_unit("Fridge", "fridge");
+    hub.ask(json!({
+        "request": "devices_add", "address": eui(1), "model": "elsys/ers", "unit": "Fridge", "check_in_s": 600,
+    }));
+    hub.pass(MINUTE);
+    hub.hear(elsys(1, &[0x41, 0x00, 0x28, 0x3C]));
+    hub.commit();
+    assert_eq!((hub.shown(1), hub.alerts().len()), ("ok".to_owned(), 0));
+    hub.pass(10 * MINUTE);
+    // 9 °C a minute ago; what is older is its history.
+    hub.hear(elsys(2, &[0x81, 0x00, 0x28, 0x02, 0x58, 0x41, 0x00, 0x5A, 0x3C]));
+    hub.commit();
+    assert_eq!(hub.alerts(), ["alarm_active|warning|active"]);
+    let logged = "SELECT temperature, tag & 2, (own_ms - mono_ms - offset_ms) / 1000 FROM hub_log
+        JOIN hub_boots USING (segment) ORDER BY seq";
+    assert_eq!(hub.rows(logged), ["400|0|-60", "400|2|-600", "900|0|-60"]);
+    // What a newer one has overtaken is late, and so is what is older than the probe may be silent.
+    hub.hear(elsys(3, &[0x81, 0x00, 0x50, 0x00, 0x78]));
+    hub.pass(80 * MINUTE);
+    hub.hear(elsys(4, &[0x81, 0x00, 0x50, 0x10, 0x68]));
+    hub.commit();
+    assert_eq!(hub.rows(logged)[3..], ["800|2|-120", "800|2|-4200"]);
+    // Beside a present value of its probe an older one is history, however young.
+    hub.hear(elsys(5, &[0x41, 0x00, 0x5A, 0x3C, 0x01, 0x00, 0x28]));
+    hub.commit();
+    assert_eq!(hub.rows(logged)[5..], ["900|2|-60", "400|0|-"]);
+    // A fault is no older than what it is about.
+    hub.hear(elsys(6, &[0x41, 0x7F, 0xFF, 0x0A]));
+    assert_eq!(hub.count("probe.faults{disconnected}"), 0);
+    hub.pass(MINUTE);
+    hub.hear(elsys(7, &[0x41, 0x7F, 0xFF, 0x05]));
+    assert_eq!(hub.count("probe.faults{disconnected}"), 1);
+    hub.check_audit();
+}

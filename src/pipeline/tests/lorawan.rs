@@ -59,11 +59,17 @@ impl Air {
     }
 
     pub fn hear(&mut self, phy: Vec<u8>) {
-        self.hear_dated(phy, None);
+        self.hear_by(phy, Some(Context::Udp { tmst: 0 }), None);
     }
 
     /// By a gateway that says when it was.
     fn hear_dated(&mut self, phy: Vec<u8>, gnss: Option<UnixMs>) {
+        self.hear_by(phy, Some(Context::Udp { tmst: 0 }), gnss);
+    }
+
+    /// Without a context the gateway kept the frame for a while.
+    fn hear_by(&mut self, phy: Vec<u8>, context: Option<Context>, gnss: Option<UnixMs>) {
+        let is_delayed = context.is_none();
         let at = crate::clock::Clock::mono(&*self.hub.clock);
         let reception = Reception {
             gateway: GATEWAY,
@@ -72,8 +78,9 @@ impl Air {
             rate: DataRate::Lora { sf: 7, bw_khz: 125 },
             rssi_dbm: Some(-80),
             snr_tenths: Some(80),
-            context: Some(Context::Udp { tmst: 0 }),
+            context,
             gnss,
+            is_delayed,
         };
         let frames = vec![GatewayFrame { phy, reception }];
         self.hub.core().hear(SourceEvent::Gateway(Box::new(GatewayEvent::Heard {
@@ -395,6 +402,26 @@ fn a_gateway_with_a_wrong_time_makes_no_present_reading_late() {
     assert_eq!(
         air.hub.rows("SELECT temperature, tag & 2, own_ms FROM hub_log ORDER BY seq"),
         ["350|0|-", "1500|0|-"]
+    );
+}
+
+#[test]
+fn what_a_gateway_kept_is_no_present_reading() {
+    let mut air = Air::new(&[GATEWAY]);
+    let mut sensor = Sensor::new(1, KEY);
+    air.begin(&sensor);
+    air.join(&mut sensor);
+    air.hear(sensor.reading(&payload(350)));
+    air.after(20);
+    air.hub.pass(10 * MINUTE);
+    for gnss in [None, Some(UnixMs(NOW + 5 * MINUTE))] {
+        air.hear_by(sensor.reading(&payload(1_500)), None, gnss);
+        air.after(20);
+    }
+    air.hub.commit();
+    assert_eq!(
+        air.hub.rows("SELECT temperature, tag & 2, own_ms IS NULL FROM hub_log ORDER BY seq"),
+        ["350|0|1", "1500|2|1", "1500|0|0"]
     );
 }
 

@@ -293,6 +293,7 @@ fn frame(sensor: u32, counter: u32, payload: Payload) -> Frame {
         model: None,
         at: MonoMs(0),
         network_time: None,
+        is_delayed: false,
         payload,
         identity: Identity { counter: Some(counter), ..Identity::default() },
         rssi: Some(-90),

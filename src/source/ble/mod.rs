@@ -282,6 +282,7 @@ fn frame(port: &str, address: BleAddress, model: &str, heard: Heard<Moment>) -> 
         model: Some(model.to_owned()),
         at,
         network_time: None,
+        is_delayed: false,
         payload: Payload::Binary { f_port: NO_PORT, bytes: heard.data },
         identity: Identity::default(),
         rssi: rssi.map(i32::from),

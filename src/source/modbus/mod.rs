@@ -237,6 +237,7 @@ impl Asking<'_> {
             model: None,
             at: self.clock.mono(),
             network_time: None,
+            is_delayed: false,
             payload: Payload::Values { measurements, raw },
             identity: Identity::default(),
             rssi: None,

@@ -60,6 +60,7 @@ pub fn frame_of(
         model: uplink.model,
         at,
         network_time: uplink.time,
+        is_delayed: false,
         payload: uplink.payload,
         identity: uplink.identity,
         rssi: uplink.rssi,

@@ -217,10 +217,11 @@ impl Core {
             Some(dev_eui) => (dev_eui, None),
             None => match qr::parse(text) {
                 Ok(label) => (label.dev_eui, Some(label)),
+                // The text is not repeated: it may be most of a key.
                 Err(qr::LabelError::NotALabel) => {
                     bail!(
-                        "{text:?} is neither a DevEUI (16 hex digits) nor the text of a label (LW:D0:...); what does not join \
-                         here is named with --source and --port"
+                        "that is neither a DevEUI (16 hex digits) nor the text of a label (LW:D0:...); what does not join here is \
+                         named with --source and --port"
                     )
                 }
                 Err(error) => bail!("the label cannot be read: {error}"),

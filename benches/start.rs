@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Looks between two lines of a sensor that does not know whether anybody listens yet: a terminal holds 4 KB until then.
 const LOOKS: u32 = 8;
 /// Longer, and something is broken.
-const START_MAX: Duration = Duration::from_secs(120);
+const START_MAX: Duration = Duration::from_mins(2);
 
 mod kitchen {
     pub fn eui(sensor: usize) -> String {

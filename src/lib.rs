@@ -23,6 +23,7 @@ pub mod counters;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod hub;
+pub mod metrics;
 pub mod notify;
 pub mod pipeline;
 pub mod power;

@@ -54,6 +54,7 @@ pub fn check(config: &Config) -> Findings {
     super::ble::check(config, &mut found);
     super::check_notify::check(config, &mut found);
     power(config, &mut found);
+    super::metrics::check(&config.metrics, &mut found);
     found.require(EnvFilter::try_new(&config.log.level).is_ok(), || {
         format!("[log] level = {:?} must be error, warn, info, debug or a filter of them", config.log.level)
     });

@@ -6,6 +6,7 @@ mod check_notify;
 mod check_wired;
 mod codecs;
 mod lorawan;
+mod metrics;
 mod notify;
 mod power;
 mod secret;
@@ -23,6 +24,7 @@ pub use ble::{BleAddress, BleDevice, BleSection};
 pub use check::Findings;
 pub use codecs::text as read_text;
 pub use lorawan::{LorawanSection, RegionName, StationsSection};
+pub use metrics::MetricsSection;
 pub use notify::{
     ButtonSection, ModemMode, ModemSection, NotifyMqttSection, NotifySection, QuietHours, SignalRole,
     SignalSection, SmtpSection, SmtpSecurity, WebhookSection,
@@ -58,6 +60,7 @@ pub struct Config {
     pub ble: Option<BleSection>,
     pub uplink: UplinkSection,
     pub control: ControlSection,
+    pub metrics: MetricsSection,
     pub rules: Constants,
     pub notify: NotifySection,
     pub power: PowerSection,

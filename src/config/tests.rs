@@ -37,6 +37,7 @@ fn the_example_shows_every_key_with_its_default() {
     shown.hub.time_zone = None;
     shown.notify.quiet_hours = None;
     shown.store.size_mib_max = None;
+    shown.metrics.token_file = None;
     (shown.uplink.url, shown.uplink.ca_file) = (None, None);
     (shown.power.supply, shown.power.line) = (None, None);
     assert_eq!(shown, Config::default());
@@ -59,6 +60,7 @@ fn the_example_shows_every_key_with_its_default() {
         "uplink",
         "power",
         "control",
+        "metrics",
         "rules",
         "notify",
         "notify.signal",
@@ -80,6 +82,7 @@ fn the_example_shows_every_key_with_its_default() {
             "uplink",
             "power",
             "control",
+            "metrics",
             "rules",
             "log",
         ];

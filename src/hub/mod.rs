@@ -22,6 +22,7 @@ use crate::config::{Config, LorawanSection};
 use crate::control::{Request, socket};
 use crate::counters::Counters;
 use crate::frame::SourceEvent;
+use crate::metrics;
 use crate::pipeline::driver::{CoreHandle, JOBS_QUEUED_MAX, drive};
 use crate::pipeline::lorawan::Ends;
 use crate::pipeline::settings::{Mode, Settings};
@@ -79,6 +80,7 @@ pub async fn run(config: Config, parts: Parts) -> Result<()> {
     let (stop_core, core_stops) = watch::channel(false);
 
     let gateways = core.connect_gateways();
+    let vitals = core.show_vitals();
     let mut tasks: JoinSet<Result<&'static str>> = JoinSet::new();
     let mut contexts = Contexts {
         acks: Acks::default(),
@@ -125,6 +127,19 @@ pub async fn run(config: Config, parts: Parts) -> Result<()> {
             .await?;
             Ok("control")
         });
+    }
+
+    if config.metrics.enabled {
+        let sources = metrics::Sources {
+            clock: clock.clone(),
+            counters: counters.clone(),
+            vitals,
+            uplink: shown.clone(),
+            state_dir: config.hub.state_dir.clone(),
+            figures: metrics::KeptFigures::default(),
+        };
+        let (section, stop) = (config.metrics.clone(), shutdown.clone());
+        tasks.spawn(async move { metrics::run(section, sources, stop).await.map(|()| "metrics") });
     }
 
     if config.uplink.enabled {

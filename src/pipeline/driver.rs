@@ -66,6 +66,7 @@ pub fn drive(
                 () = source::stopped(&mut stop) => break,
             }
             step(&mut core, &mut batch, &acks);
+            core.refresh_vitals(frames.len());
         }
         // Sources have stopped: what they queued is theirs no more.
         while frames.try_recv().map(|event| batch.push(event)).is_ok() {}

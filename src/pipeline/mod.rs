@@ -17,6 +17,7 @@ pub mod registry;
 pub mod scripts;
 pub mod settings;
 pub mod standing;
+pub mod vitals;
 pub mod walk;
 mod words;
 pub mod writer;
@@ -99,6 +100,9 @@ pub struct Core {
     power: power::PowerState,
     failing: Option<Failing>,
     committed: u64,
+    commit_times: vitals::CommitTimes,
+    /// Copies for those who watch the hub, where anybody does.
+    showing: Option<vitals::Showing>,
     /// The wall offset the rules were last told (of judging time); None before they were told anything.
     told_offset: Option<Told>,
     /// Judges certificates by the largest time known to be past.
@@ -301,6 +305,9 @@ impl Core {
     }
 
     fn follow_decision(&mut self, decision: &Decision, stamp: Stamp, message: &str) {
+        if let What::Opened { alert_type, .. } | What::Late { alert_type, .. } = decision.what {
+            self.counters.add("alerts.opened", alert_type.as_str(), 1);
+        }
         let person = match decision.what {
             What::Resolved { by: Some(by), .. } => self.registry.person(by),
             _ => None,

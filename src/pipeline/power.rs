@@ -71,6 +71,10 @@ impl Core {
     }
 
     /// True while what can wait should.
+    pub(super) fn is_power_watched(&self) -> bool {
+        self.power.is_watched
+    }
+
     pub(super) fn is_on_battery(&self) -> bool {
         self.power.battery_since.is_some()
     }

@@ -106,6 +106,8 @@ impl Core {
             power: super::power::PowerState::default(),
             failing: None,
             committed: 0,
+            commit_times: super::vitals::CommitTimes::default(),
+            showing: None,
             told_offset: None,
             certificates: None,
             on_urgent: None,

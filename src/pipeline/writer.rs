@@ -75,6 +75,7 @@ impl Core {
             Ok(head) => {
                 self.store.set_audit_head(head);
                 self.committed += 1;
+                self.commit_times.note(self.clock.mono().0 - now.0);
                 self.plan.stored();
                 self.duplicates.keep();
                 if let Some(failing) = self.failing.take() {

@@ -138,6 +138,12 @@ impl State {
         devices.filter(|state| state.has_two_senders).map(|state| state.device)
     }
 
+    /// Whether a device's probes are heard as often as they should be; None: no unit's temperature depends on it.
+    pub fn is_alive(&self, device: DeviceNo, tick: Tick) -> Option<bool> {
+        let probes = self.units.iter().flat_map(|unit| &unit.probes).filter(|probe| probe.device == device);
+        probes.map(|probe| probe.is_alive(tick, &self.site.constants)).reduce(|all, is_alive| all && is_alive)
+    }
+
     /// True when the rules should hear of a battery: it is a watched device's, and in another class than they know.
     pub fn is_battery_news(&self, unit: UnitNo, device: DeviceNo, class: BatteryClass) -> bool {
         let Some(unit) = self.find(unit).map(|index| &self.units[index]) else { return false };

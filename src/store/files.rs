@@ -223,18 +223,3 @@ fn make_dir(dir: &Path) -> Result<()> {
 fn sync_dir(dir: &Path) -> Result<()> {
     File::open(dir).and_then(|file| file.sync_all()).map_err(|error| StoreError::io(dir, error))
 }
-
-/// Size of the partition that holds the folder.
-#[allow(unsafe_code)]
-pub fn partition_bytes(dir: &Path) -> Option<u64> {
-    let path = std::ffi::CString::new(dir.as_os_str().as_encoded_bytes()).ok()?;
-    // SAFETY: statvfs is plain integers, for which all zeros is a valid value.
-    let mut stats: libc::statvfs = unsafe { std::mem::zeroed() };
-    // SAFETY: `path` is a valid C string and `stats` a valid statvfs; both outlive the call.
-    if unsafe { libc::statvfs(path.as_ptr(), &raw mut stats) } != 0 {
-        return None;
-    }
-    // The fields are narrower on 32-bit targets.
-    #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
-    Some((stats.f_blocks as u64).saturating_mul(stats.f_frsize as u64))
-}

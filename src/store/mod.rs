@@ -31,6 +31,7 @@ mod open;
 pub mod outages;
 pub mod packed;
 pub mod pairing;
+pub mod partition;
 pub mod people;
 pub mod prune;
 pub mod readings;

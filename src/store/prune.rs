@@ -9,7 +9,7 @@ use super::error::Result;
 use super::history::{self, HOUR_MS, HourKey};
 use super::packed::Row;
 use super::writer::Store;
-use super::{boots, epochs, files, frames, log, sent};
+use super::{boots, epochs, frames, log, partition, sent};
 use crate::domain::{Temperature, UnitNo, UnixMs};
 
 /// The most a database takes, unless configured: a quarter of a 16 GB card. A migration's copy and a backup fit beside it.
@@ -63,7 +63,8 @@ pub fn enforce(
 ) -> Result<Outcome> {
     let bytes_max = match bytes_max {
         Some(bytes) => bytes,
-        None => files::partition_bytes(store.dir())
+        None => partition::space(store.dir())
+            .map(|space| space.total_bytes)
             .map_or(BYTES_MAX, |bytes| BYTES_MAX.min(bytes / PARTITION_SHARE)),
     };
     let mut outcome = Outcome::default();

@@ -9,6 +9,7 @@ mod alarm;
 mod ble;
 mod central;
 mod demo;
+mod metrics;
 mod people;
 mod simulate;
 mod starters;

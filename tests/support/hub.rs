@@ -26,8 +26,10 @@ impl Hub {
     pub fn new(settings: &str) -> Self {
         let scratch = Scratch::new("hub");
         let (state, socket) = (scratch.join("state"), scratch.join("hub.sock"));
+        // Many hubs run at once, and the usual port is one.
+        let metrics = if settings.contains("[metrics]") { "" } else { "[metrics]\nenabled = false\n" };
         let text = format!(
-            "[hub]\nstate_dir = '{}'\ntime_zone = \"UTC\"\n[control]\nsocket = '{}'\n{settings}",
+            "[hub]\nstate_dir = '{}'\ntime_zone = \"UTC\"\n[control]\nsocket = '{}'\n{metrics}{settings}",
             state.display(),
             socket.display()
         );

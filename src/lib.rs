@@ -22,6 +22,7 @@ pub mod control;
 pub mod counters;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod doctor;
 pub mod hub;
 pub mod metrics;
 pub mod notify;

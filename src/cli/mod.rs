@@ -5,6 +5,7 @@ pub mod ask;
 pub mod audit;
 pub mod config;
 pub mod decode;
+pub mod doctor;
 pub mod enroll;
 pub mod lists;
 pub mod notify;
@@ -25,6 +26,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+use crate::doctor::Verdict;
 
 /// Where packages put the configuration.
 pub const CONFIG_PATH: &str = "/etc/frostguard/hub.toml";
@@ -89,6 +92,8 @@ enum Command {
     Decode(decode::DecodeArgs),
     /// Decode kept frames again, after a codec was mended, and add what they say as late readings.
     Redecode(redecode::Args),
+    /// Find what keeps the hub from its work, and what to do: clock, disk, database, ports, sensors, brokers, internet.
+    Doctor(doctor::Args),
     /// Try what the hub needs of this machine: SQLite, TLS, scripts, cryptography, serial lines, clocks, disk.
     Selftest(selftest::Args),
     /// Run scripts for the hub.
@@ -102,7 +107,8 @@ enum Command {
     Simulate(crate::demo::SimulateArgs),
 }
 
-/// Exit codes: 0 done, 1 failed, 2 wrong use of the command line (clap's own) or an audit chain nobody could look at.
+/// Exit codes: 0 done, 1 failed, 2 wrong use of the command line (clap's own) or an audit chain nobody could look at, 3 a
+/// doctor that has only warnings.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match dispatch(cli) {
@@ -114,7 +120,16 @@ pub fn main() -> ExitCode {
                 &mut std::io::stderr(),
                 format_args!("frostguard-hub: {error:#}\n"),
             );
-            if error.is::<audit::CannotLook>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+            let has_only_warnings = error
+                .downcast_ref::<doctor::Unwell>()
+                .is_some_and(|unwell| unwell.verdict == Verdict::Warning);
+            if error.is::<audit::CannotLook>() {
+                ExitCode::from(2)
+            } else if has_only_warnings {
+                ExitCode::from(3)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -139,6 +154,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Sql(args) => sql::run(path.as_deref(), &args),
         Command::Rules(command) => rules::run(path.as_deref(), &command),
         Command::Decode(args) => decode::run(path.as_deref(), &args, &mut std::io::stdout().lock()),
+        Command::Doctor(args) => doctor::run(path.as_deref(), &args),
         Command::Selftest(args) => selftest::run(path.as_deref(), &args),
         Command::ScriptWorker => script_worker::run(),
         Command::Redecode(args) => redecode::run(path.as_deref(), args),

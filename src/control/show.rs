@@ -42,6 +42,7 @@ pub fn status(core: &mut Core) -> Result<Value> {
         },
         "clock": {
             "time": local(wall.0, &zone),
+            "unix_ms": wall.0,
             "trusted": is_trusted,
             "quality": core.clock_quality(),
         },
@@ -99,6 +100,7 @@ pub fn units(core: &mut Core) -> Result<Value> {
 pub fn devices(core: &mut Core) -> Result<Value> {
     let zone = core.registry.zone.clone();
     let refused = batches::refused(core.store.connection())?;
+    let now = core.stamp_now().mono;
     let list: Vec<Value> = core
         .registry
         .devices
@@ -131,6 +133,12 @@ pub fn devices(core: &mut Core) -> Result<Value> {
                 "battery": live.and_then(|live| live.battery).map(|percent| format!("{percent} %")),
                 "signal": live.and_then(|live| live.rssi).map(|dbm| format!("{dbm} dBm")),
                 "seen": seen,
+                "seen_age_s": live.filter(|live| live.seen.0 > 0).map(|live| (now.0 - live.seen.0) / 1_000),
+                "state": device.is_active.then(|| core.sensor_state(device, now).as_str()),
+                "source": device.source.map(crate::domain::Source::as_str),
+                "port": live.map_or(device.port.as_str(), |live| live.port.as_str()),
+                "battery_percent": live.and_then(|live| live.battery),
+                "signal_dbm": live.and_then(|live| live.rssi),
                 "refused": refusal(&refused, device.id),
             })
         })

@@ -298,6 +298,7 @@ async fn answer(
             if is_status {
                 value["sync"]["uplink"] = serde_json::to_value(shown.status())?;
                 value["people"]["modem"] = channels.modem();
+                value["hub"]["pid"] = std::process::id().into();
             }
             Ok(value)
         }

@@ -53,6 +53,10 @@ impl Layout {
         self.dir.join(BALLAST)
     }
 
+    pub fn damaged(&self) -> PathBuf {
+        self.dir.join(DAMAGED)
+    }
+
     pub fn backups(&self) -> PathBuf {
         self.dir.join(BACKUPS)
     }
@@ -117,7 +121,7 @@ impl Layout {
 
     /// Moves the database and its WAL into a folder of their own, with the reason beside them. Returns the folder.
     pub fn set_aside(&self, reason: &str) -> Result<PathBuf> {
-        let damaged = self.dir.join(DAMAGED);
+        let damaged = self.damaged();
         make_dir(&damaged)?;
         let mut number = 1u32;
         let folder = loop {

@@ -10,6 +10,7 @@ pub mod backup;
 pub mod batches;
 pub mod boots;
 pub mod checkpoints;
+pub mod checkup;
 pub mod connection;
 pub mod deliveries;
 pub mod down;

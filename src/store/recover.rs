@@ -17,10 +17,10 @@ use crate::domain::{Epoch, Seq};
 
 /// Up to this size every page is looked at, at every start; above, the tables that are not readings: a start may not take
 /// minutes. Damage in readings shows when they are read.
-const CHECKED_WHOLE_BYTES: u64 = 32 << 20;
+pub(super) const CHECKED_WHOLE_BYTES: u64 = 32 << 20;
 
 /// Tables that may be too large to look at.
-const LARGE: [&str; 3] = ["hub_log", "hub_history", "hub_frames"];
+pub(super) const LARGE: [&str; 3] = ["hub_log", "hub_history", "hub_frames"];
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
@@ -80,7 +80,7 @@ pub(super) fn find_damage(path: &Path, look_at_all: bool) -> Result<Option<Strin
     }
 }
 
-fn header_damage(path: &Path) -> Result<Option<String>> {
+pub(super) fn header_damage(path: &Path) -> Result<Option<String>> {
     let io = |error| StoreError::io(path, error);
     let mut file = File::open(path).map_err(io)?;
     let bytes = file.metadata().map_err(io)?.len();
@@ -132,14 +132,14 @@ fn empty_wal(connection: &Connection) -> Result<bool> {
     }
 }
 
-fn tables(connection: &Connection) -> Result<Vec<String>> {
+pub(super) fn tables(connection: &Connection) -> Result<Vec<String>> {
     let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
     let mut statement = connection.prepare(sql)?;
     let names = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     Ok(names)
 }
 
-fn quick_check(connection: &Connection, sql: &str) -> Result<Option<String>> {
+pub(super) fn quick_check(connection: &Connection, sql: &str) -> Result<Option<String>> {
     let first: String = connection.query_row(sql, [], |row| row.get(0))?;
     Ok((first != "ok").then_some(first))
 }

@@ -100,13 +100,34 @@ fn drop_new(folder: &Path) -> Result<()> {
 
 /// The credentials whose digest the database holds; finishes what a power cut interrupted.
 pub fn load(folder: &Path, digest: [u8; 32]) -> Result<Credentials> {
-    let (path, new_path) = (folder.join(FILE_NAME), folder.join(NEW_FILE_NAME));
-    if read(&new_path)?.is_some_and(|bytes| sha256(&[&bytes]) == digest) {
+    if read(&folder.join(NEW_FILE_NAME))?.is_some_and(|bytes| sha256(&[&bytes]) == digest) {
         take_force(folder)?;
     } else {
         drop_new(folder)?;
     }
-    let Some(bytes) = read(&path)? else {
+    let path = folder.join(FILE_NAME);
+    parse(&path, read(&path)?, digest)
+}
+
+/// The same without finishing anything, for those who only look.
+pub(super) fn look(folder: &Path, digest: [u8; 32]) -> Result<Credentials> {
+    let (path, new_path) = (folder.join(FILE_NAME), folder.join(NEW_FILE_NAME));
+    match read(&new_path)?.filter(|bytes| sha256(&[bytes]) == digest) {
+        Some(bytes) => parse(&new_path, Some(bytes), digest),
+        None => parse(&path, read(&path)?, digest),
+    }
+}
+
+/// Every secret in the file, for those who must know what to hide; none where it cannot be read.
+pub fn secrets(folder: &Path) -> Vec<Secret> {
+    let files = [FILE_NAME, NEW_FILE_NAME].map(|name| read(&folder.join(name)).ok().flatten());
+    let parsed =
+        files.into_iter().flatten().filter_map(|bytes| serde_json::from_slice::<OnDisk>(&bytes).ok());
+    parsed.flat_map(|on_disk| [on_disk.private_key, on_disk.token]).map(Secret::new).collect()
+}
+
+fn parse(path: &Path, bytes: Option<Vec<u8>>, digest: [u8; 32]) -> Result<Credentials> {
+    let Some(bytes) = bytes else {
         bail!("{} is missing; enrol the hub again with --replace", path.display());
     };
     if sha256(&[&bytes]) != digest {

@@ -9,12 +9,14 @@ mod lenient;
 mod meter;
 mod poll;
 mod port;
+pub mod probe;
 mod session;
 mod shown;
 #[cfg(test)]
 mod tests;
 
 pub use client::check_url;
+pub use credentials::secrets;
 pub use enrol::{Commit, EnrolPort, Enrolment, enrol};
 pub use port::{Etags, Port, Signals};
 pub use shown::{LaneShown, Shown, Status};

@@ -9,6 +9,7 @@ mod alarm;
 mod ble;
 mod central;
 mod demo;
+mod doctor;
 mod metrics;
 mod people;
 mod simulate;

@@ -28,6 +28,7 @@ impl Core {
                     "eui": row.eui, "name": row.name,
                     "listed_by": if row.is_configured { "configuration" } else { "command" },
                     "last_contact": row.last_contact.map(|at| show::local(at.0, &zone)),
+                    "last_contact_ms": row.last_contact.map(|at| at.0),
                     "frames": row.frames, "answers": row.answers, "refused_answers": row.refused_answers,
                     "radio": gateway.radio.shown(),
                 })

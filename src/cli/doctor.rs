@@ -1,0 +1,95 @@
+//! `doctor`: what keeps the hub from its work, and what to do about it.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::out;
+use crate::clock::{Clock, SystemClock};
+use crate::control::show;
+use crate::doctor::{self, Line, Verdict, gather, judge};
+use crate::hub;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Something is not as it should be.
+#[derive(Debug)]
+pub struct Unwell {
+    pub verdict: Verdict,
+    text: String,
+}
+
+impl fmt::Display for Unwell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Unwell {}
+
+pub fn run(config: Option<&Path>, args: &Args) -> Result<()> {
+    let clock = Arc::new(SystemClock::new()?);
+    let lines = look(config, &clock)?;
+    if args.json {
+        out::json(&report(&lines, &*clock))?;
+    } else {
+        out::table(&["check", "result", "found"], &lines.iter().map(row).collect::<Vec<_>>())?;
+        let todo: Vec<&Line> = lines.iter().filter(|line| line.todo.is_some()).collect();
+        if !todo.is_empty() {
+            out::line("\nwhat to do:")?;
+        }
+        for line in todo {
+            let text = line.todo.as_deref().unwrap_or_default();
+            out::line(&format!("  {}: {}", out::shown(&line.check), out::shown(text)))?;
+        }
+    }
+    let of = |verdict| lines.iter().filter(|line| line.verdict == verdict).count();
+    let text = format!("{} failures and {} warnings", of(Verdict::Failure), of(Verdict::Warning));
+    match doctor::worst(&lines) {
+        Verdict::Ok => Ok(()),
+        verdict => Err(Unwell { verdict, text }.into()),
+    }
+}
+
+/// Gathers and judges.
+pub fn look(config: Option<&Path>, clock: &Arc<SystemClock>) -> Result<Vec<Line>> {
+    hub::install_crypto();
+    let mut random = [0; 16];
+    hub::system_random()(&mut random);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    let facts = runtime.block_on(gather::gather(config, clock, random));
+    // Threads that hang in the kernel are left behind.
+    runtime.shutdown_background();
+    Ok(judge::judge(&facts))
+}
+
+/// As JSON.
+pub fn report(lines: &[Line], clock: &dyn Clock) -> Value {
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "time": show::local(clock.wall().0, "UTC"),
+        "verdict": doctor::worst(lines),
+        "lines": lines,
+    })
+}
+
+fn row(line: &Line) -> Vec<String> {
+    let result = match line.verdict {
+        Verdict::Ok => "ok",
+        Verdict::Warning => "warning",
+        Verdict::Failure => "FAILURE",
+    };
+    vec![line.check.clone(), result.to_owned(), line.found.clone()]
+}

@@ -1,0 +1,62 @@
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::super::facts::{File, Found, Role};
+use super::{LIMITS, hub_uid, secret_path};
+use crate::config::Config;
+use crate::store::DATABASE;
+
+pub async fn look(config: &Config, path: Option<&Path>) -> Found<Vec<File>> {
+    let files = named(config, path);
+    let uid = hub_uid(config);
+    super::aside(LIMITS.files, move || {
+        files.into_iter().filter_map(|(role, path)| file(role, &path, uid).transpose()).collect()
+    })
+    .await
+}
+
+/// Every file that holds a secret.
+pub fn secrets(config: &Config) -> Vec<PathBuf> {
+    let mqtt = config.mqtt.iter().filter_map(|section| section.password_file.as_deref());
+    let told = config.notify.mqtt.iter().filter_map(|section| section.password_file.as_deref());
+    let hooks = config.notify.webhook.iter().map(|section| section.secret_file.as_path());
+    let smtp = config.notify.smtp.iter().filter_map(|section| section.password_file.as_deref());
+    let pin = config.notify.modem.iter().filter_map(|section| section.pin_file.as_deref());
+    let metrics = config.metrics.token_file.as_deref();
+    mqtt.chain(told).chain(hooks).chain(smtp).chain(pin).chain(metrics).map(secret_path).collect()
+}
+
+fn named(config: &Config, path: Option<&Path>) -> Vec<(Role, PathBuf)> {
+    let dir = &config.hub.state_dir;
+    let own = ["", DATABASE, "credentials", "backup"]
+        .map(|name| if name.is_empty() { dir.clone() } else { dir.join(name) });
+    // A bare name is a credential of systemd's, which looks after it.
+    let secrets = secrets(config).into_iter().filter(|path| path.is_absolute());
+    let socket = (Role::Own, config.control_socket());
+    let mut files: Vec<(Role, PathBuf)> = own.into_iter().map(|path| (Role::Own, path)).collect();
+    files.push(socket);
+    files.extend(secrets.map(|path| (Role::Secret, path)));
+    files.extend(path.map(|path| (Role::Configuration, path.to_owned())));
+    files
+}
+
+/// None: a file of the hub's own that is not made yet.
+fn file(role: Role, path: &Path, uid: Option<u32>) -> Result<Option<File>> {
+    let shown = path.display().to_string();
+    match fs::metadata(path) {
+        Ok(found) => Ok(Some(File {
+            path: shown,
+            role,
+            mode: Some(found.mode()),
+            uid: found.uid(),
+            hub_uid: uid.unwrap_or(found.uid()),
+        })),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Ok((role == Role::Secret).then(|| File { path: shown, role, ..File::default() }))
+        }
+        Err(error) => Err(anyhow::Error::new(error).context(format!("look at {shown}"))),
+    }
+}

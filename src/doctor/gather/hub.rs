@@ -1,0 +1,116 @@
+use serde_json::Value;
+
+use super::super::facts::{Gateway, Hub, Modem, Running, Sensor};
+use super::ask;
+use crate::config::Config;
+use crate::control::Request;
+
+pub async fn look(config: &Config) -> Hub {
+    let status = match ask(config, &Request::Status).await {
+        Ok(Some(status)) => status,
+        Ok(None) => return Hub::Stopped,
+        Err(error) => return Hub::Mute(format!("{error:#}")),
+    };
+    let devices = match ask(config, &Request::DevicesList).await {
+        Ok(devices) => devices.unwrap_or_default(),
+        Err(error) => return Hub::Mute(format!("{error:#}")),
+    };
+    // An error: it is no network server.
+    let gateways = match &config.lorawan {
+        Some(_) => ask(config, &Request::GatewaysList).await.ok().flatten(),
+        None => None,
+    };
+    Hub::Running(Box::new(running(&status, &devices, gateways.as_ref())))
+}
+
+fn running(status: &Value, devices: &Value, gateways: Option<&Value>) -> Running {
+    let down = |state: &str| (state != "up").then(|| state.trim_start_matches("down: ").to_owned());
+    let sources = status["sources"].as_object().into_iter().flatten();
+    let wall_ms = status["clock"]["unix_ms"].as_i64().unwrap_or_default();
+    Running {
+        pid: status["hub"]["pid"].as_u64().unwrap_or_default() as u32,
+        version: text(&status["hub"]["version"]),
+        storage: text(&status["hub"]["storage"]),
+        clock_trusted: status["clock"]["trusted"] == true,
+        clock_quality: text(&status["clock"]["quality"]),
+        sources: sources.map(|(name, state)| (name.clone(), down(&text(state)))).collect(),
+        sensors: rows(&devices["devices"]).filter(|row| row["state"].is_string()).map(sensor).collect(),
+        gateways: gateways.map(|value| rows(&value["gateways"]).map(|row| gateway(row, wall_ms)).collect()),
+        uplink_problem: status["sync"]["uplink"]["problem"].as_str().map(str::to_owned),
+        modem: modem(&status["people"]["modem"]),
+        last_call_failure: status["people"]["last_failure"].as_str().map(str::to_owned),
+        channels: text(&status["people"]["channels"]),
+        contacts: status["people"]["contacts"].as_u64().unwrap_or_default(),
+    }
+}
+
+fn sensor(row: &Value) -> Sensor {
+    let name = row["name"].as_str().or(row["eui"].as_str()).unwrap_or("?");
+    Sensor {
+        name: name.to_owned(),
+        state: text(&row["state"]),
+        source: text(&row["source"]),
+        port: text(&row["port"]),
+        seen_age_s: row["seen_age_s"].as_i64(),
+        battery: row["battery_percent"].as_i64(),
+        rssi: row["signal_dbm"].as_i64(),
+    }
+}
+
+fn gateway(row: &Value, wall_ms: i64) -> Gateway {
+    Gateway {
+        name: text(if row["name"].is_string() { &row["name"] } else { &row["eui"] }),
+        heard_age_s: row["last_contact_ms"].as_i64().map(|at| (wall_ms - at) / 1_000),
+    }
+}
+
+fn modem(value: &Value) -> Option<Modem> {
+    value.as_object().map(|_| Modem {
+        is_ready: value["is_ready"] == true,
+        operator: value["operator"].as_str().map(str::to_owned),
+        signal_dbm: value["signal_dbm"].as_i64(),
+        problem: value["problem"].as_str().map(str::to_owned),
+    })
+}
+
+fn rows(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn takes_from_the_answers_what_it_judges() {
+        let status = json!({
+            "hub": { "pid": 7, "version": "1", "storage": "ok" },
+            "clock": { "trusted": true, "quality": "ntp", "unix_ms": 60_000 },
+            "sources": { "radio": "up", "broker": "down: refused" },
+            "people": { "channels": "sms", "contacts": 2, "last_failure": null,
+                        "modem": { "is_ready": true, "signal_dbm": -71 } },
+            "sync": { "uplink": { "problem": "reach the receiver" } },
+        });
+        let devices = json!({ "devices": [
+            { "name": null, "eui": "A1", "state": "silent", "port": "radio", "seen_age_s": 9 },
+            { "name": "gone", "state": null },
+        ] });
+        let gateways = json!({ "gateways": [{ "eui": "B1", "name": null, "last_contact_ms": 30_000 }] });
+        let found = running(&status, &devices, Some(&gateways));
+        assert_eq!((found.pid, found.clock_trusted, found.contacts), (7, true, 2));
+        assert_eq!(
+            found.sources,
+            [("broker".to_owned(), Some("refused".to_owned())), ("radio".to_owned(), None)]
+        );
+        assert_eq!((found.sensors.len(), found.sensors[0].name.as_str()), (1, "A1"));
+        assert_eq!(found.gateways.map(|all| all[0].heard_age_s), Some(Some(30)));
+        assert_eq!(found.modem.and_then(|modem| modem.signal_dbm), Some(-71));
+        assert_eq!(found.uplink_problem.as_deref(), Some("reach the receiver"));
+    }
+}

@@ -1,0 +1,222 @@
+use std::fs;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use reqwest::Url;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::super::facts::{Found, Goal, Net};
+use super::database::Linked;
+use super::{LIMITS, within};
+use crate::clock::{CertificateTime, Clock, SystemClock};
+use crate::config::Config;
+use crate::domain::UnixMs;
+use crate::uplink::probe::{self, Shown};
+
+/// Addresses of a name that are tried and shown.
+const ADDRESSES_MAX: usize = 4;
+
+/// Step by step; a step that fails is the last.
+pub async fn look(config: &Config, link: Found<Linked>, system: &Arc<SystemClock>, random: [u8; 16]) -> Net {
+    let mut net = Net { interfaces_up: interfaces_up(), has_route: has_route(), ..Net::default() };
+    if !config.uplink.enabled {
+        return net;
+    }
+    let link = match link {
+        Ok(link) => link,
+        Err(why) => {
+            net.goal = Goal::Unknown(why);
+            return net;
+        }
+    };
+    let url = link.as_ref().map(|(link, _)| link.receiver_url.clone()).or_else(|| config.uplink.url.clone());
+    let Some(url) = url else {
+        net.goal = Goal::None;
+        return net;
+    };
+    let Some((host, port, is_tls)) = parts(&url) else {
+        net.goal = Goal::Unknown(format!("{url} is no address of a receiver"));
+        return net;
+    };
+    let is_local = host == "localhost"
+        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    net.goal = Goal::Receiver { host: host.clone(), is_local, is_enrolled: link.is_some() };
+    walk(&mut net, config, &Way { url, host, port, is_tls }, link, system, random).await;
+    net
+}
+
+struct Way {
+    url: String,
+    host: String,
+    port: u16,
+    is_tls: bool,
+}
+
+async fn walk(
+    net: &mut Net,
+    config: &Config,
+    way: &Way,
+    link: Linked,
+    system: &Arc<SystemClock>,
+    random: [u8; 16],
+) {
+    let certificates = || CertificateTime::new(system.clone(), UnixMs(0));
+    let ca_file = config.uplink.ca_file.as_deref();
+    let found = within(LIMITS.dns, resolve(&way.host, way.port)).await;
+    let has_failed = found.is_err();
+    if way.host.parse::<IpAddr>().is_err() {
+        net.dns =
+            Some(found.map(|addresses| addresses.iter().map(|address| address.ip().to_string()).collect()));
+    }
+    if has_failed {
+        return;
+    }
+    let stream = within(LIMITS.tcp, async {
+        let stream = TcpStream::connect((way.host.as_str(), way.port)).await?;
+        let peer = stream.peer_addr()?;
+        Ok((stream, peer))
+    })
+    .await;
+    let stream = match stream {
+        Ok((stream, peer)) => {
+            net.tcp = Some(Ok(peer.to_string()));
+            stream
+        }
+        Err(why) => {
+            net.tcp = Some(Err(format!("{}:{}: {why}", way.host, way.port)));
+            return;
+        }
+    };
+    if way.is_tls {
+        let tls = within(LIMITS.tls, async {
+            let config = crate::tls::client_config(ca_file, certificates())?;
+            let name = ServerName::try_from(way.host.clone()).context("read the receiver's name")?;
+            let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+            let version = stream.get_ref().1.protocol_version();
+            Ok(version.map_or("connected".to_owned(), |version| format!("{version:?}")))
+        });
+        net.tls = Some(tls.await);
+    }
+    // Also with a certificate that is not valid: the time may be why.
+    let nonce = frostguard_sync::ids::hex(&random);
+    let time = within(LIMITS.request, async {
+        let before = system.wall().0;
+        let theirs = probe::time(&way.url, ca_file, certificates(), &nonce).await?;
+        let after = system.wall().0;
+        Ok(theirs - (before + (after - before) / 2))
+    });
+    net.time = Some(time.await);
+    if matches!(net.tls, Some(Err(_))) || matches!(net.time, Some(Err(_))) {
+        return;
+    }
+    let Some((link, etag)) = link else {
+        net.receiver = Some(Ok(()));
+        return;
+    };
+    let shown = within(LIMITS.request, async {
+        probe::credential(
+            (&way.url, ca_file, certificates()),
+            &config.hub.state_dir,
+            link.credential_digest,
+            &etag,
+            &link.down_cursor,
+        )
+        .await
+    });
+    match shown.await {
+        Ok(Shown::Taken) => (net.receiver, net.credential) = (Some(Ok(())), Some(Ok(()))),
+        Ok(Shown::Refused(why)) => (net.receiver, net.credential) = (Some(Ok(())), Some(Err(why))),
+        Ok(Shown::NoAnswer(why)) => net.receiver = Some(Err(why)),
+        Err(why) => net.credential = Some(Err(why)),
+    }
+}
+
+async fn resolve(host: &str, port: u16) -> Result<Vec<std::net::SocketAddr>> {
+    let addresses: Vec<_> = tokio::net::lookup_host((host, port))
+        .await
+        .with_context(|| format!("look up {host}"))?
+        .take(ADDRESSES_MAX)
+        .collect();
+    if addresses.is_empty() {
+        bail!("{host} has no address");
+    }
+    Ok(addresses)
+}
+
+fn parts(url: &str) -> Option<(String, u16, bool)> {
+    let url = Url::parse(url).ok()?;
+    let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
+    Some((host, url.port_or_known_default()?, url.scheme() == "https"))
+}
+
+/// All but loopback.
+fn interfaces_up() -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir("/sys/class/net")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| {
+            let state = fs::read_to_string(entry.path().join("operstate")).unwrap_or_default();
+            // A modem's interface does not tell.
+            matches!(state.trim(), "up" | "unknown") && entry.file_name() != "lo"
+        })
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+fn has_route() -> bool {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    has_default_route(&read("/proc/net/route"), &read("/proc/net/ipv6_route"))
+}
+
+/// `Iface Destination Gateway Flags ..` and `destination prefix-length .. interface`; both in hex.
+fn has_default_route(v4: &str, v6: &str) -> bool {
+    let is_default_v4 = |line: &str| {
+        let mut fields = line.split_whitespace();
+        fields.next().is_some_and(|name| name != "lo") && fields.next() == Some("00000000")
+    };
+    let is_default_v6 = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields.get(1) == Some(&"00")
+            && fields[0].bytes().all(|digit| digit == b'0')
+            && fields.last() != Some(&"lo")
+    };
+    v4.lines().any(is_default_v4) || v6.lines().any(is_default_v6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_out_is_a_default_route() {
+        let head = "Iface\tDestination\tGateway\tFlags\n";
+        let zero = "0".repeat(32);
+        for (v4, v6, want) in [
+            (format!("{head}eth0\t00000000\t0101A8C0\t0003\n"), String::new(), true),
+            (format!("{head}eth0\t0001A8C0\t00000000\t0001\n"), String::new(), false),
+            (String::new(), format!("{zero} 00 {zero} 00 fe80 00000400 1 0 00000003 wlan0\n"), true),
+            (String::new(), format!("{zero} 00 {zero} 00 {zero} ffffffff 1 0 00200200 lo\n"), false),
+            (String::new(), String::new(), false),
+        ] {
+            assert_eq!(has_default_route(&v4, &v6), want, "{v4}{v6}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_parts() {
+        for (url, want) in [
+            ("https://central.example/base", Some(("central.example", 443, true))),
+            ("http://[::1]:8443", Some(("::1", 8443, false))),
+            ("nonsense", None),
+        ] {
+            let want = want.map(|(host, port, is_tls)| (host.to_owned(), port, is_tls));
+            assert_eq!(parts(url), want, "{url}");
+        }
+    }
+}

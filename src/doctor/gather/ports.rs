@@ -1,0 +1,122 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::super::facts::{Found, Holder, Hub, Port, PortState};
+use super::LIMITS;
+use crate::config::Config;
+
+pub async fn look(config: &Config, hub: &Hub) -> Found<Vec<Port>> {
+    let serial = config.serial.iter().map(|port| (format!("serial {}", port.name), port.path.clone()));
+    let buses = config.modbus.iter().map(|bus| (format!("modbus {}", bus.name), bus.path.clone()));
+    let modem = config.notify.modem.iter().map(|modem| ("modem port".to_owned(), modem.path.clone()));
+    let wanted: Vec<(String, PathBuf)> = serial.chain(buses).chain(modem).collect();
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let hub_pid = match hub {
+        Hub::Running(running) => running.pid,
+        _ => 0,
+    };
+    let uid = super::hub_uid(config);
+    super::aside(LIMITS.ports, move || {
+        Ok(wanted.into_iter().map(|(name, path)| port(name, &path, uid, hub_pid)).collect())
+    })
+    .await
+}
+
+fn port(name: String, path: &Path, uid: Option<u32>, hub_pid: u32) -> Port {
+    let state = state(path, uid);
+    let mut holders = if state == PortState::Open { holders(path).unwrap_or_default() } else { Vec::new() };
+    let is_held_by_hub = holders.iter().any(|holder| holder.pid == hub_pid);
+    holders.retain(|holder| holder.pid != hub_pid);
+    Port { name, path: path.display().to_string(), state, holders, is_held_by_hub }
+}
+
+fn state(path: &Path, uid: Option<u32>) -> PortState {
+    let Ok(found) = fs::metadata(path) else { return PortState::Missing };
+    if !found.file_type().is_char_device() {
+        return PortState::NoDevice;
+    }
+    let Some(uid) = uid.filter(|uid| *uid != 0) else { return PortState::Open };
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let groups = groups_of(uid, &read("/etc/passwd"), &read("/etc/group"));
+    let (mode, gid) = (found.mode(), found.gid());
+    let is_open = if found.uid() == uid {
+        mode & 0o600 == 0o600
+    } else if groups.contains(&gid) {
+        mode & 0o060 == 0o060
+    } else {
+        mode & 0o006 == 0o006
+    };
+    if is_open { PortState::Open } else { PortState::Closed(group_name(gid, &read("/etc/group"))) }
+}
+
+fn groups_of(uid: u32, passwd: &str, group: &str) -> BTreeSet<u32> {
+    let user = passwd.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let is_it = fields.get(2)?.parse() == Ok(uid);
+        is_it.then(|| Some((*fields.first()?, fields.get(3)?.parse::<u32>().ok()?))).flatten()
+    });
+    let Some((name, own)) = user else { return BTreeSet::new() };
+    let others = group.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let is_member = fields.get(3)?.split(',').any(|member| member.trim() == name);
+        is_member.then(|| fields.get(2)?.parse().ok()).flatten()
+    });
+    others.chain([own]).collect()
+}
+
+fn group_name(gid: u32, group: &str) -> String {
+    let mut lines = group.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let found = lines.find(|fields| fields.get(2).and_then(|text| text.parse().ok()) == Some(gid));
+    found.map_or_else(|| gid.to_string(), |fields| fields[0].to_owned())
+}
+
+/// Who has the device open, as far as /proc shows it to this user.
+fn holders(path: &Path) -> Result<Vec<Holder>> {
+    let device = path.canonicalize()?;
+    let processes = fs::read_dir("/proc")?.flatten().filter_map(|entry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let files = fs::read_dir(entry.path().join("fd")).ok()?;
+        let has_it =
+            files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target == device));
+        let name = || fs::read_to_string(entry.path().join("comm")).unwrap_or_default().trim().to_owned();
+        has_it.then(|| Holder { pid, name: name() })
+    });
+    Ok(processes.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_in_its_groups() {
+        let passwd = "root:x:0:0::/root:/bin/sh\nfrostguard:x:990:985::/:/usr/sbin/nologin\n";
+        let group = "dialout:x:20:pi,frostguard\nfrostguard:x:985:\naudio:x:29:pi\nbroken\n";
+        assert_eq!(groups_of(990, passwd, group), [20, 985].into());
+        assert_eq!(groups_of(7, passwd, group), BTreeSet::new());
+        assert_eq!((group_name(20, group), group_name(77, group)), ("dialout".to_owned(), "77".to_owned()));
+    }
+
+    #[test]
+    fn a_port_is_known_by_its_file_and_its_holders() {
+        let folder = tempfile::tempdir().unwrap();
+        let plain = folder.path().join("plain");
+        fs::write(&plain, "").unwrap();
+        assert_eq!(state(&folder.path().join("missing"), None), PortState::Missing);
+        assert_eq!(state(&plain, None), PortState::NoDevice);
+        let own = serialport::TTYPort::pair().unwrap();
+        let path = PathBuf::from(serialport::SerialPort::name(&own.1).unwrap());
+        let pid = std::process::id();
+        let found = port("serial a".into(), &path, None, 0);
+        assert_eq!(found.state, PortState::Open);
+        assert!(found.holders.iter().any(|holder| holder.pid == pid), "{found:?}");
+        let found = port("serial a".into(), &path, None, pid);
+        assert!(found.is_held_by_hub && found.holders.iter().all(|holder| holder.pid != pid), "{found:?}");
+    }
+}

@@ -15,6 +15,7 @@ pub mod replay;
 pub mod rules;
 
 // Shell.
+pub mod bundle;
 pub mod cli;
 pub mod clock;
 pub mod config;

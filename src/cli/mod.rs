@@ -20,6 +20,7 @@ pub mod run;
 pub mod script_worker;
 pub mod selftest;
 pub mod sql;
+pub mod support_bundle;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -94,6 +95,8 @@ enum Command {
     Redecode(redecode::Args),
     /// Find what keeps the hub from its work, and what to do: clock, disk, database, ports, sensors, brokers, internet.
     Doctor(doctor::Args),
+    /// Pack what somebody far away needs to help, without secrets and people, into one archive.
+    SupportBundle(support_bundle::Args),
     /// Try what the hub needs of this machine: SQLite, TLS, scripts, cryptography, serial lines, clocks, disk.
     Selftest(selftest::Args),
     /// Run scripts for the hub.
@@ -155,6 +158,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Rules(command) => rules::run(path.as_deref(), &command),
         Command::Decode(args) => decode::run(path.as_deref(), &args, &mut std::io::stdout().lock()),
         Command::Doctor(args) => doctor::run(path.as_deref(), &args),
+        Command::SupportBundle(args) => support_bundle::run(path.as_deref(), &args),
         Command::Selftest(args) => selftest::run(path.as_deref(), &args),
         Command::ScriptWorker => script_worker::run(),
         Command::Redecode(args) => redecode::run(path.as_deref(), args),

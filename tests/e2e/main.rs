@@ -15,5 +15,6 @@ mod people;
 mod simulate;
 mod starters;
 mod unpacked;
+mod support_bundle;
 mod whole_way;
 mod wired;

@@ -135,6 +135,11 @@ impl Hub {
         }
     }
 
+    /// The hub's command line with its configuration, for what `command` does not do.
+    pub fn command_line(&self) -> Command {
+        self.program()
+    }
+
     fn program(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--config").arg(&self.config);

@@ -14,7 +14,7 @@ mod metrics;
 mod people;
 mod simulate;
 mod starters;
-mod unpacked;
 mod support_bundle;
+mod unpacked;
 mod whole_way;
 mod wired;

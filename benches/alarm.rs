@@ -142,6 +142,7 @@ impl Kitchen {
             counters: Counters::default(),
             random: hub::system_random(),
             shutdown,
+            service: hub::Service::default(),
         };
         let task = tokio::spawn(hub::run(config, parts));
         let kitchen = Self { line: near, _far: far, buzzer, control, counter: 0 };

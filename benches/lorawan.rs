@@ -147,6 +147,7 @@ fn run(config: Config, shutdown: watch::Receiver<bool>) {
         counters: Counters::default(),
         random: hub::system_random(),
         shutdown,
+        service: hub::Service::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(hub::run(config, parts)).unwrap();

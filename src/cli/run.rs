@@ -42,6 +42,7 @@ pub fn run(path: Option<&Path>) -> Result<()> {
             counters: Counters::default(),
             random: hub::system_random(),
             shutdown,
+            service: hub::Service::of_environment(),
         };
         let hub = hub::run(config, parts);
         tokio::pin!(hub);

@@ -74,6 +74,7 @@ impl Stage {
             counters: Counters::default(),
             random: hub::system_random(),
             shutdown,
+            service: hub::Service::default(),
         };
         let task = tokio::spawn(hub::run(config, parts));
         Ok((Self { task: Some(task), stop, socket }, Line { near, _far: far }))

@@ -4,6 +4,7 @@ mod enroller;
 mod people;
 mod port;
 mod power;
+mod service;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use crate::uplink::{self, Shown, Signals};
 
 use self::enroller::{Enroller, enrol_without_hub};
 use self::people::{Channels, Needs};
+pub use self::service::Service;
 
 /// From SIGTERM to the end: drain, last commit, last upload attempt, checkpoint.
 const STOP_MAX: Duration = Duration::from_secs(20);
@@ -54,11 +56,13 @@ pub struct Parts {
     pub random: Random,
     /// Tells when to stop.
     pub shutdown: watch::Receiver<bool>,
+    /// Who is told that the hub is up and well.
+    pub service: Service,
 }
 
 /// Runs the hub until `parts.shutdown`. Any task that ends before is an error that ends the daemon.
 pub async fn run(config: Config, parts: Parts) -> Result<()> {
-    let Parts { control, clock, real_clock, counters, random, shutdown } = parts;
+    let Parts { control, clock, real_clock, counters, random, shutdown, service } = parts;
     let settings = Settings::of(&config, Mode::Service);
     let codecs = settings.codecs.clone();
     let mut core = Core::open(settings, clock.clone(), counters.clone(), random)?;
@@ -153,6 +157,8 @@ pub async fn run(config: Config, parts: Parts) -> Result<()> {
         });
     }
 
+    tasks.spawn(service::watch(service, handle.clone(), shutdown.clone()));
+    service.ready();
     let ended = wait_for_end(&mut tasks, kept, shutdown, &core_thread).await;
     let drained = tokio::time::timeout(STOP_MAX, async {
         // Sources and the uplink stop by the same signal; the control socket only by being dropped.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use sd_notify::NotifyState;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -149,12 +150,22 @@ async fn run(config: Config) -> anyhow::Result<()> {
     // Tests and scripts listen on port 0 and read this line.
     say_line(&format!("listening on {}\n", listener.local_addr()?))?;
     super::run(config, listener, async move {
+        // Waited for only once the database was reached and hubs are served.
+        tell_manager(NotifyState::Ready);
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: the receiver ends"),
             _ = interrupt.recv() => tracing::info!("SIGINT: the receiver ends"),
         }
+        tell_manager(NotifyState::Stopping);
     })
     .await
+}
+
+/// systemd, where it started this process.
+fn tell_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(std::slice::from_ref(&state)) {
+        tracing::warn!(%error, "failed to tell the service manager {state:?}: {error}");
+    }
 }
 
 async fn hub(config: &Config, command: HubCommand, now_ms: i64) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! The program: its commands, TLS, a pooler in transaction mode.
 
 use std::io::Write;
+use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Output, Stdio};
 
 use frostguard_sync::api::ProblemKind;
@@ -8,7 +9,7 @@ use frostguard_sync::receiver::config::{Config, Database, Secret, Tls};
 use frostguard_sync::receiver::{self, db};
 use tokio::net::TcpListener;
 
-use crate::support::{PgBouncer, Postgres, Running, Scratch, Signal, connect};
+use crate::support::{PATIENCE, PgBouncer, Postgres, Running, Scratch, Signal, connect};
 use crate::world::{Receiver, World, alert, enrol_request, reading};
 
 fn program(database: &str, arguments: &[&str]) -> Command {
@@ -36,6 +37,29 @@ fn json(database: &str, arguments: &[&str]) -> serde_json::Value {
     let (success, stdout, stderr) = run(database, arguments);
     assert!(success, "{arguments:?}: {stderr}");
     serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {stdout}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn systemd_hears_when_it_serves_and_when_it_stops() {
+    let postgres = tokio::task::spawn_blocking(Postgres::shared).await.unwrap();
+    let url = postgres.make_database("notify").await;
+    json(&url, &["migrate", "--json"]);
+    let scratch = Scratch::new("notify");
+    let manager = UnixDatagram::bind(scratch.join("notify")).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let hears = || {
+        let mut message = [0; 64];
+        let length = manager.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..length]).trim_end().to_owned()
+    };
+    let config = scratch.write("receiver.toml", "listen = \"127.0.0.1:0\"\n");
+    let mut command = program(&url, &["--config", config.to_str().unwrap(), "run"]);
+    command.env("NOTIFY_SOCKET", scratch.join("notify"));
+    let mut receiver = Running::start("frostguard-receiver", &mut command, &scratch.join("log"));
+    assert_eq!(hears(), "READY=1");
+    receiver.signal(Signal::Term);
+    assert_eq!(hears(), "STOPPING=1");
+    assert!(receiver.wait_until_ended().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

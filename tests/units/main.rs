@@ -1,0 +1,6 @@
+//! What the hub tells systemd.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod notify;

@@ -86,13 +86,14 @@ fn the_profiles_that_the_script_and_the_readme_name_are_there() {
     let manifest: toml::Table = toml::from_str(&read("Cargo.toml")).expect("Cargo.toml is TOML");
     let dist = &manifest["profile"]["dist"];
     assert_eq!(dist["inherits"].as_str(), Some("release"));
-    for file in ["systemd/cross-build", "README.md", "cross.toml"] {
+    assert_eq!(manifest["profile"]["ci"]["inherits"].as_str(), Some("release"));
+    for file in ["systemd/cross-build", "systemd/package", ".ci/run", "README.md", "cross.toml"] {
         let text = read(file);
         for (at, _) in text.match_indices("--profile ") {
             let name = text[at + "--profile ".len()..].split(|c: char| !c.is_ascii_alphanumeric()).next();
             // The script hands on what it was given.
-            let is_known =
-                matches!(name, Some("dist" | "release" | "")) || text[at..].starts_with("--profile needs");
+            let is_known = matches!(name, Some("ci" | "dist" | "release" | ""))
+                || text[at..].starts_with("--profile needs");
             assert!(is_known, "{file} names the profile {name:?}");
         }
     }

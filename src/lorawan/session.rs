@@ -95,13 +95,29 @@ pub struct Device {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Activation {
     /// Over the air. A 1.1 device's key is its NwkKey.
-    Otaa { app_key: Key },
+    Otaa {
+        app_key: Key,
+        /// While it is being given this key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        former: Option<Box<FormerKey>>,
+    },
     /// Personalised: one session for ever.
     Abp {
         /// The device starts at 0 after losing power, and a counter that is behind is taken. Anyone who recorded a frame
         /// can then play it again.
         accepts_reset: bool,
     },
+}
+
+/// What a device joined with before it was given another key, to go back to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FormerKey {
+    version: MacVersion,
+    app_key: Key,
+    dev_nonces: VecDeque<u16>,
+    pending: Option<Session>,
+    /// JoinNonces from here on belong to the newer key.
+    next_join_nonce: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -231,7 +247,7 @@ impl Device {
         Self {
             dev_eui,
             version,
-            activation: Activation::Otaa { app_key },
+            activation: Activation::Otaa { app_key, former: None },
             join: JoinState::beginning(added_at),
             session: None,
             pending: None,
@@ -251,11 +267,53 @@ impl Device {
 
     /// With another key to join with. What it joined with before goes on until the first frame of a new session.
     pub fn with_key(mut self, version: MacVersion, app_key: Key) -> Self {
+        let (dev_nonces, pending) = (std::mem::take(&mut self.join.dev_nonces), self.pending.take());
+        let former = match self.activation {
+            Activation::Abp { .. } => None,
+            // The one in between was never used.
+            Activation::Otaa { former: Some(former), .. } => Some(former),
+            Activation::Otaa { app_key, former: None } => Some(Box::new(FormerKey {
+                version: self.version,
+                app_key,
+                dev_nonces,
+                pending,
+                next_join_nonce: self.join.next_join_nonce,
+            })),
+        };
         self.version = version;
-        self.activation = Activation::Otaa { app_key };
-        self.join.dev_nonces.clear();
-        self.pending = None;
+        self.activation = Activation::Otaa { app_key, former };
         self
+    }
+
+    /// False while the session in use is one that a former key made.
+    pub fn uses_its_key(&self) -> bool {
+        match (&self.activation, &self.session) {
+            (Activation::Otaa { former: Some(former), .. }, Some(session)) => {
+                session.join_nonce >= former.next_join_nonce
+            }
+            (Activation::Otaa { former: Some(_), .. }, None) => false,
+            _ => true,
+        }
+    }
+
+    /// As if it had not been given another key; if it uses that already, it is its only one now.
+    pub fn with_former_key(mut self) -> Self {
+        let uses_its_key = self.uses_its_key();
+        if let Activation::Otaa { app_key, former } = &mut self.activation
+            && let Some(before) = former.take()
+            && !uses_its_key
+        {
+            *app_key = before.app_key;
+            self.version = before.version;
+            self.join.dev_nonces = before.dev_nonces;
+            self.pending = before.pending;
+        }
+        self
+    }
+
+    /// A device whose frames were taken: a personalised one has a session from the beginning, whoever uses it.
+    pub fn was_heard(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.f_cnt_up.is_some())
     }
 
     pub fn is_personalised(&self) -> bool {
@@ -265,7 +323,11 @@ impl Device {
     /// What a new epoch (a restored or copied database) must do before anything is sent: see [`JUMP`].
     pub fn jump_ahead(&mut self) {
         self.join.next_join_nonce = self.join.next_join_nonce.saturating_add(JUMP);
-        for session in self.session.iter_mut().chain(self.pending.iter_mut()) {
+        let former = match &mut self.activation {
+            Activation::Otaa { former: Some(former), .. } => former.pending.as_mut(),
+            _ => None,
+        };
+        for session in self.session.iter_mut().chain(self.pending.iter_mut()).chain(former) {
             session.f_cnt_down = session.f_cnt_down.saturating_add(JUMP);
         }
     }

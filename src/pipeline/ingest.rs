@@ -92,7 +92,8 @@ impl Core {
     /// A wire, a plain radio or a broker names any EUI it likes. A device that joined here signs what it says, so that
     /// nobody else is believed in its name.
     fn is_impostor(&mut self, sender: &Sender) -> bool {
-        let joined = || self.network.as_ref()?.lns.device(Eui::parse(&sender.address)?)?.session.as_ref();
+        let joined =
+            || self.network.as_ref()?.lns.device(Eui::parse(&sender.address)?).filter(|it| it.was_heard());
         let own = self.settings.lorawan.as_ref().map(|section| section.name.as_str());
         let is_own = sender.source == Source::Lorawan && own == Some(sender.port.as_str());
         let is_impostor = sender.is_eui && !is_own && joined().is_some();

@@ -240,12 +240,6 @@ pub fn known_device(connection: &Connection, eui: &str) -> Result<Option<KnownDe
     Ok(known.optional()?)
 }
 
-/// The key that a sensor was paired with, here or centrally.
-pub fn key_of(connection: &Connection, dev_eui: Eui) -> Result<Option<AppKey>> {
-    let mut statement = connection.prepare_cached("SELECT app_key FROM lora_sensors WHERE dev_eui = ?1")?;
-    Ok(statement.query_row([dev_eui.to_string()], |row| Ok(AppKey::read(row.get(0)?))).optional()?)
-}
-
 /// Notes that a device joined with this key. False: it has no row of `lora_sensors`.
 pub fn joined_with(connection: &Connection, device: DeviceNo, key: &Key, now: UnixMs) -> Result<bool> {
     let Some(id) = joined(connection, device, now)? else { return Ok(false) };

@@ -52,7 +52,7 @@ impl Lns {
         let dev_eui = request.dev_eui;
         let region = self.config.region;
         let device = self.devices.get(&dev_eui).ok_or((Refusal::UnknownDevice, None))?;
-        let Activation::Otaa { app_key } = &device.activation else {
+        let Activation::Otaa { app_key, .. } = &device.activation else {
             return Err((Refusal::NotOtaa, None));
         };
         if !request.is_signed_by(app_key) {

@@ -130,6 +130,13 @@ impl Lns {
         device
     }
 
+    /// It uses the key it was given: what it had before is forgotten.
+    pub fn settle_key(&mut self, dev_eui: Eui) {
+        if let Some(device) = self.devices.remove(&dev_eui) {
+            self.devices.insert(dev_eui, device.with_former_key());
+        }
+    }
+
     pub fn device(&self, dev_eui: Eui) -> Option<&Device> {
         self.devices.get(&dev_eui)
     }

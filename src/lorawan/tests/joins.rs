@@ -1,7 +1,7 @@
 use super::*;
 use crate::lorawan::region::SubBand;
 use crate::lorawan::server::{JoinRecord, JoinTrouble, STRANGERS_MAX, TX_LEAD_MS};
-use crate::lorawan::session::{DEV_NONCES_MAX, JUMP, JoinState, SessionChange};
+use crate::lorawan::session::{Activation, DEV_NONCES_MAX, JUMP, JoinState, SessionChange};
 
 fn eui(sensor: &Sensor) -> Eui {
     Eui(sensor.dev_eui)
@@ -404,4 +404,35 @@ fn a_device_survives_the_store() {
     let shown = format!("{device:?}");
     let key = "7369787465656E206B65792062797465";
     assert!(json.contains(key) && !shown.to_uppercase().contains(key), "{shown}");
+}
+
+#[test]
+fn a_device_goes_back_to_its_former_key_with_all_that_belongs_to_it() {
+    let mut device = Device::otaa(Eui([1; 8]), MacVersion::V1_0_3, Key::new(KEY), UnixMs(1_800_000_000_000));
+    let nonce = device.join.answer(MacVersion::V1_0_3, 7).unwrap();
+    let session = |join_nonce| Session {
+        join_nonce,
+        ..Session::personalised(DevAddr(1), Key::new([1; 16]), Key::new([2; 16]))
+    };
+    device.session = Some(session(nonce));
+    let pending = device.join.answer(MacVersion::V1_0_3, 8).unwrap();
+    device.pending = Some(session(pending));
+    let before = device.clone();
+
+    let rekeyed = device.with_key(MacVersion::V1_0_4, Key::new([3; 16]));
+    assert!(!rekeyed.uses_its_key() && rekeyed.join.dev_nonces.is_empty());
+    // Another mistake after the first one.
+    let mut rekeyed = rekeyed.with_key(MacVersion::V1_1, Key::new([4; 16]));
+    let newest = rekeyed.join.answer(MacVersion::V1_1, 1).unwrap();
+    let mut went_back = rekeyed.clone().with_former_key();
+    assert!(went_back.join.next_join_nonce > before.join.next_join_nonce, "it never goes back");
+    went_back.join.next_join_nonce = before.join.next_join_nonce;
+    assert_eq!(went_back, before);
+    assert!(went_back.uses_its_key());
+    // What it says now is signed by the newest key: there is no way back.
+    rekeyed.session = Some(session(newest));
+    assert!(rekeyed.uses_its_key());
+    let settled = rekeyed.clone().with_former_key();
+    assert_eq!(settled.activation, Activation::Otaa { app_key: Key::new([4; 16]), former: None });
+    assert_eq!((settled.version, settled.session), (MacVersion::V1_1, rekeyed.session));
 }

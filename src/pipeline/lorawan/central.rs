@@ -86,7 +86,7 @@ impl Core {
                 Judged::AsBefore
             }
             (AppKey::Known(key), None) => Judged::Joins(dev_eui, key.clone()),
-            (AppKey::Known(key), Some((Activation::Otaa { app_key }, device))) => {
+            (AppKey::Known(key), Some((Activation::Otaa { app_key, .. }, device))) => {
                 let has_joined = device.session.is_some() || device.pending.is_some();
                 match (key == app_key, has_joined) {
                     (true, _) => Judged::AsBefore,

@@ -122,15 +122,12 @@ impl Core {
             .map(|pairing| pairing.row.id)
     }
 
-    /// The first frame of a device that was being paired: it is a device now. `activated`: the frame is the first of a new
-    /// session. True: that is what happened.
-    pub(super) fn complete_pairing(&mut self, dev_eui: Eui, activated: bool) -> bool {
+    /// The first frame of a device that was being paired: it is a device now. True: that is what happened.
+    pub(super) fn complete_pairing(&mut self, dev_eui: Eui) -> bool {
         let Some(id) = self.pairing_of(dev_eui) else { return false };
-        let is_device = self.device_no(dev_eui).is_some();
-        let Some(open) = self.pairings.iter_mut().find(|open| open.row.id == id) else { return false };
-        open.has_joined |= activated;
+        let device = self.network.as_ref().and_then(|network| network.lns.device(dev_eui));
         // It gets another key: until it has joined with that, what it says is no sign of it.
-        if is_device && !open.has_joined && !self.is_personalised(dev_eui) {
+        if !device.is_some_and(Device::uses_its_key) {
             return false;
         }
         match self.try_complete(id, dev_eui) {
@@ -152,8 +149,10 @@ impl Core {
         let (now, is_placed) = self.wall_of(stamp);
         let row = self.pairing(id)?.row.clone();
         let device = self.network()?.lns.device(dev_eui).context("the network server does not know it")?;
+        // Whatever it joined with before is over.
+        let settled = device.clone().with_former_key();
         let app_key = match &device.activation {
-            Activation::Otaa { app_key } => Some(app_key.clone()),
+            Activation::Otaa { app_key, .. } => Some(app_key.clone()),
             Activation::Abp { .. } => None,
         };
         let codecs = self.settings.codecs.clone();
@@ -176,7 +175,9 @@ impl Core {
         let join_eui = row.about.join_eui.unwrap_or(Eui([0; 8]));
         let device_id = device.id;
         let found = Found { device, is_new, probe: model.map_or(Probe::INTERNAL, |model| model.measuring) };
-        self.finish_pairing(row, found, stamp, |tx, no| {
+        let (epoch_no, written) = (self.epoch.no, settled.clone());
+        let name = self.finish_pairing(row, found, stamp, |tx, no| {
+            devices::put_device(tx, &written, epoch_no)?;
             let has_sensor = match &app_key {
                 Some(key) => pairing::joined_with(tx, no, key, now)?,
                 None => pairing::has_sensor(tx, no)?,
@@ -191,7 +192,11 @@ impl Core {
             let joined = app_key.as_ref().map(|_| "last_join_at").filter(|_| !is_placed);
             let made = ["created_at", "updated_at"].into_iter().filter(|_| !is_placed);
             made.chain(joined).try_for_each(|column| unplaced::add(tx, "lora_sensors", sensor, column, stamp))
-        })
+        })?;
+        if let Some(network) = &mut self.network {
+            network.lns.settle_key(dev_eui);
+        }
+        Ok(name)
     }
 }
 

@@ -131,8 +131,7 @@ impl Core {
     fn take_uplink(&mut self, uplink: &Uplink, now: MonoMs) -> bool {
         self.counters.add("lorawan.uplinks", "", 1);
         self.counters.add("lorawan.lost_uplinks", "", uplink.lost.into());
-        let paired_now =
-            self.complete_pairing(uplink.dev_eui, uplink.activated) || self.admit(uplink.dev_eui);
+        let paired_now = self.complete_pairing(uplink.dev_eui) || self.admit(uplink.dev_eui);
         if uplink.activated && !paired_now {
             tracing::info!("{} joined", uplink.dev_eui);
             if let Some(device) = self.device_no(uplink.dev_eui) {

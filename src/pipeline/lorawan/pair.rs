@@ -15,7 +15,7 @@ use crate::lorawan::session::{Activation, Device, MacVersion, Session};
 use crate::pipeline::{Core, report};
 use crate::store::StoreError;
 use crate::store::lorawan::{self as devices, KeyRow};
-use crate::store::pairing::{self, AppKey, KnownDevice};
+use crate::store::pairing::{self, KnownDevice};
 
 use super::network::Network;
 
@@ -129,13 +129,15 @@ impl Core {
             }
         };
         let is_same = known.is_some_and(|known| {
-            let is_key = matches!(&known.activation, Activation::Otaa { app_key } if *app_key == key);
+            let is_key = matches!(&known.activation, Activation::Otaa { app_key, .. } if *app_key == key);
             is_key && version.is_none_or(|version| version == known.version)
         });
         match (known, read) {
             // Named once more, perhaps with its unit: a join it made meanwhile still stands.
             (Some(known), _) if is_same && is_again => Ok(known.clone()),
             (_, Some(_)) if is_same => bail!("{}", paired_already(dev_eui)),
+            // One that central made, or whose join an earlier session saw.
+            (Some(known), None) if is_same => Ok(known.clone()),
             (_, Some(read)) if read.is_personalised() => bail!("{}", paired_already(dev_eui)),
             // It was given another key, or the one it was paired with got lost.
             (_, Some(read)) => Ok(read.clone().with_key(version.unwrap_or(read.version), key)),
@@ -146,7 +148,7 @@ impl Core {
     /// It is a device of this hub, and its frames are taken.
     fn is_read(&self, dev_eui: Eui) -> bool {
         let device = self.network.as_ref().and_then(|network| network.lns.device(dev_eui));
-        device.is_some_and(|device| device.session.is_some()) && self.device_no(dev_eui).is_some()
+        device.is_some_and(Device::was_heard) && self.device_no(dev_eui).is_some()
     }
 
     /// What the network server would know of a device if no session had named it.
@@ -158,13 +160,7 @@ impl Core {
         let Some(device) = network.lns.device(dev_eui).filter(|_| self.is_read(dev_eui)) else {
             return Ok(Former::Unknown(dev_eui));
         };
-        let mut device = device.clone();
-        let former = pairing::key_of(self.store.connection(), dev_eui)?;
-        if let (Activation::Otaa { app_key }, Some(AppKey::Known(former))) = (&mut device.activation, former)
-        {
-            *app_key = former;
-        }
-        Ok(Former::Read(Box::new(device)))
+        Ok(Former::Read(Box::new(device.clone().with_former_key())))
     }
 
     pub(in crate::pipeline) fn take_back(&mut self, former: Former) {
@@ -173,6 +169,8 @@ impl Core {
             Former::Left => {}
             Former::Unknown(dev_eui) => {
                 network.lns.remove_device(dev_eui);
+                // Central may have a key for it, all the same.
+                report(self.load_central_sensors(), "let a sensor of central join again");
             }
             Former::Read(device) => {
                 report(network.lns.put_device(*device).map_err(Into::into), "keep a sensor's former key");

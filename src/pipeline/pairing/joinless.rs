@@ -10,6 +10,7 @@ use crate::control::PairDevice;
 use crate::domain::{DeviceNo, MonoMs, Probe, Source};
 use crate::frame::{Frame, Sender};
 use crate::lorawan::ids::Eui;
+use crate::lorawan::qr;
 use crate::pipeline::requests::source_named;
 use crate::pipeline::{Core, report};
 use crate::store::pairing::{self as rows, Status};
@@ -24,6 +25,10 @@ impl Core {
             bail!("a sensor that is named by --source does not join at the hub and has no key there");
         }
         let address = pair.device.trim();
+        if !matches!(qr::parse(address), Err(qr::LabelError::NotALabel)) {
+            // Not repeated: a label may hold a key.
+            bail!("that is the label of a sensor that joins: name it without --source");
+        }
         let named = self.name_sender(address, Some(source), pair.port.as_deref())?;
         let sender = Sender {
             source: source_named(source)?,
@@ -95,10 +100,12 @@ impl Core {
             open.row.about.sender.as_ref().is_some_and(|sender| is_of(&frame.sender, sender))
         };
         let Some(open) = self.pairings.iter().find(waits) else { return };
+        let (id, named) = (open.row.id, open.row.about.model.clone());
         if self.registry.device_of(&frame.sender).is_some() {
+            let reason = "it was added as a device meanwhile".to_owned();
+            report(self.end_pairing(id, Status::Failed, reason), "end a pairing session");
             return;
         }
-        let (id, named) = (open.row.id, open.row.about.model.clone());
         let model = named.or_else(|| frame.model.clone()).unwrap_or_default();
         let measurements = match self.decode_as(&model, frame, now) {
             Ok(measurements) if measurements.is_empty() => return,

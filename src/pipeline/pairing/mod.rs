@@ -28,8 +28,6 @@ pub(in crate::pipeline) struct Pairing {
     pub row: PairingRow,
     /// When it expires.
     pub until: MonoMs,
-    /// Its sensor used what its last join gave it.
-    pub has_joined: bool,
     /// Of frames that were heard and could not be used, how many and why the last.
     pub troubles: u32,
     pub trouble: Option<String>,
@@ -37,7 +35,7 @@ pub(in crate::pipeline) struct Pairing {
 
 impl Pairing {
     fn new(row: PairingRow, until: MonoMs) -> Self {
-        Self { row, until, has_joined: false, troubles: 0, trouble: None }
+        Self { row, until, troubles: 0, trouble: None }
     }
 }
 
@@ -180,6 +178,8 @@ impl Core {
             ("authenticated", device.is_authenticated.into()),
         ];
         self.note_by(Actor::Installer, DEVICE_PAIRED, Entity::Device(no), fields, stamp.mono);
+        // With the device; a disk that refuses just now gets it with the group.
+        report(self.flush(), "write down who was paired");
         Ok(device.name.unwrap_or(device.eui))
     }
 

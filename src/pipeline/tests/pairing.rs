@@ -289,3 +289,85 @@ fn a_new_key_that_comes_to_nothing_leaves_the_sensor_as_it_was() {
         assert_eq!(stored_key(&air), frostguard_sync::ids::hex(&KEY), "{way}");
     }
 }
+
+#[test]
+fn a_sensor_that_a_server_brings_is_believed_until_its_own_session_is_heard() {
+    let mut air = Air::new(&[GATEWAY]);
+    air.hub
+        .ask(json!({ "request": "devices_add", "address": eui(1), "unit": "Fridge", "probe": "external" }));
+    let by_broker = |air: &mut Air, counter, hundredths| {
+        let mut frame = values(1, counter, vec![degrees(hundredths)]);
+        (frame.sender.source, frame.sender.port) = (Source::Mqtt, "chirpstack".into());
+        air.hub.hear(frame);
+        air.hub.commit();
+    };
+    let code = air.hub.ask(json!({ "request": "pair_open" }))["code"].as_str().unwrap().to_owned();
+    let personal = |last: u8| {
+        json!({ "dev_addr": "01000001", "nwk_s_key": frostguard_sync::ids::hex(&[last; 16]),
+            "app_s_key": frostguard_sync::ids::hex(&KEY), "accepts_reset": false })
+    };
+    let named =
+        |keys: Value| json!({ "request": "pair_device", "code": code, "device": eui(1), "personal": keys });
+    air.hub.ask(named(personal(1)));
+    by_broker(&mut air, 1, 350);
+    // The keys were mistyped: it is named again, and then given up.
+    air.hub.ask(named(personal(2)));
+    air.hub.ask(json!({ "request": "pair_cancel", "code": code }));
+    by_broker(&mut air, 2, 360);
+    assert_eq!(readings(&air), ["350", "360"]);
+    assert_eq!(air.hub.row("SELECT count(*) FROM hub_lora_devices"), "0");
+    assert_eq!(air.hub.count("devices.impostors{chirpstack}"), 0);
+}
+
+#[test]
+fn a_new_key_that_was_used_stays_over_a_restart_before_it_was_written_down() {
+    let (mut air, mut sensor) = paired();
+    let code = rekey(&mut air, &sensor, OTHER_KEY).unwrap();
+    sensor.app_key = OTHER_KEY;
+    air.join(&mut sensor);
+    // The first frame's session is stored; that it completes the pairing is not.
+    let blocked =
+        "CREATE TRIGGER blocked BEFORE UPDATE ON pairing_sessions BEGIN SELECT RAISE(ABORT, 'blocked'); END";
+    air.hub.core().store.connection().execute_batch(blocked).unwrap();
+    air.hear(sensor.reading(climate(1, 0, 360).payload.bytes()));
+    air.after(20);
+    air.hub.commit();
+    let session = format!("SELECT status FROM pairing_sessions WHERE pairing_code = '{code}'");
+    assert_eq!(air.hub.row(&session), "pending");
+    air.hub.core().store.connection().execute_batch("DROP TRIGGER blocked").unwrap();
+    air.hub.reboot(MINUTE);
+    air.hub.core().connect_gateways().unwrap();
+    air.hub.tick();
+    air.hear(sensor.reading(climate(1, 0, 370).payload.bytes()));
+    air.after(20);
+    air.hub.commit();
+    assert_eq!(air.hub.row(&session), "completed");
+    assert_eq!(readings(&air), ["350", "360", "370"]);
+    assert_eq!(stored_key(&air), frostguard_sync::ids::hex(&OTHER_KEY));
+}
+
+#[test]
+fn a_label_is_no_address_and_is_not_repeated() {
+    let mut hub = fridge();
+    let code = open(&mut hub);
+    let label = "LW:D0:1122334455667788:AABBCCDDEEFF0011:AABB1122:P000102030405060708090A0B0C0D0E0F";
+    for port in ["lora0", ""] {
+        let error = name(&mut hub, &code, "serial", port, label).unwrap_err().to_string();
+        assert!(error.contains("without --source") && !error.contains("0102"), "{error}");
+    }
+}
+
+#[test]
+fn a_session_whose_sensor_was_added_otherwise_says_so() {
+    let mut hub = fridge();
+    let code = open(&mut hub);
+    name(&mut hub, &code, "serial", "lora0", "50").unwrap();
+    hub.ask(json!({
+        "request": "devices_add", "address": "50", "source": "serial", "port": "lora0", "unit": "Fridge",
+        "probe": "external",
+    }));
+    hub.hear(plain(Source::Serial, "lora0", "50", saying(350)));
+    hub.commit();
+    assert_eq!(session(&hub), "failed it was added as a device meanwhile");
+    assert_eq!(hub.row("SELECT temperature FROM hub_log"), "350");
+}

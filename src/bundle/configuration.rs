@@ -1,8 +1,11 @@
 //! The configuration as a stranger may see it: a list of keys that are shown, and nothing else. Pure.
 
+use std::net::IpAddr;
+
 use toml::{Table, Value};
 
 use super::redact::Redactor;
+use crate::lorawan::ids::Eui;
 
 const HIDDEN: &str = "(redacted)";
 
@@ -110,6 +113,8 @@ const SHOWN: [(&str, &[&str]); 26] = [
 /// The same, shown only with what comes before a path: what follows may be a credential.
 const ADDRESSES: [(&str, &str); 4] =
     [("mqtt", "url"), ("uplink", "url"), ("notify.webhook", "url"), ("notify.mqtt", "url")];
+/// Tables from a gateway's EUI, which is printed on it, to its address in the kitchen's network.
+const GATEWAYS: [(&str, &str); 1] = [("lorawan", "gateway_addresses")];
 const MORE: [(&str, &[&str]); 2] = [
     ("notify.webhook", &["name", "secret_file", "ca_file"]),
     ("notify.mqtt", &["name", "prefix", "discovery_prefix", "password_file", "ca_file"]),
@@ -135,8 +140,11 @@ fn section(name: &str, table: &Table, redactor: &Redactor) -> Table {
     for (key, value) in table {
         let path = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
         // A key that nobody knows may be anything, too.
-        let is_known =
-            is_section(&path) || is_shown(name, key) || is_hidden(name, key) || is_address(name, key);
+        let is_known = is_section(&path)
+            || is_shown(name, key)
+            || is_hidden(name, key)
+            || is_address(name, key)
+            || is_of_gateways(name, key);
         let key = if is_known { key.clone() } else { "unknown".to_owned() };
         clean.insert(key.clone(), self::value(name, &path, &key, value, redactor));
     }
@@ -149,6 +157,7 @@ fn value(name: &str, path: &str, key: &str, value: &Value, redactor: &Redactor) 
         Value::Array(all) if is_section(path) => {
             Value::Array(all.iter().map(|one| self::value(name, path, key, one, redactor)).collect())
         }
+        Value::Table(table) if is_of_gateways(name, key) => Value::Table(gateways(table)),
         Value::Table(_) => Value::String(HIDDEN.into()),
         other if is_shown(name, key) => plain(other, redactor),
         Value::String(url) if is_address(name, key) => Value::String(redactor.text(&address(url))),
@@ -181,6 +190,20 @@ fn is_shown(name: &str, key: &str) -> bool {
 
 fn is_address(name: &str, key: &str) -> bool {
     ADDRESSES.contains(&(name, key))
+}
+
+fn is_of_gateways(name: &str, key: &str) -> bool {
+    GATEWAYS.contains(&(name, key))
+}
+
+/// Only what is an EUI and an address, as they are written everywhere else.
+fn gateways(table: &Table) -> Table {
+    let pairs = table.iter().map(|(key, value)| {
+        let eui = Eui::parse(key).map_or_else(|| "unknown".to_owned(), |eui| eui.to_string());
+        let address = value.as_str().and_then(|text| text.parse::<IpAddr>().ok());
+        (eui, Value::String(address.map_or_else(|| HIDDEN.into(), |address| address.to_string())))
+    });
+    pairs.collect()
 }
 
 /// Known, and never shown: people, or what a broker knows the hub by.
@@ -222,9 +245,13 @@ mod tests {
         for hidden in ["alarm@kitchen.example", "username = \"frostguard\"", "frostguard-kitchen-1"] {
             assert!(!clean.contains(hidden), "{hidden}:\n{clean}");
         }
-        for kept in
-            ["/dev/serial/by-id/usb-example", "EU868", "https://hooks.example\"", "confirm_delay_min = 10"]
-        {
+        for kept in [
+            "/dev/serial/by-id/usb-example",
+            "EU868",
+            "B827EBFFFE010203 = \"192.168.7.2\"",
+            "https://hooks.example\"",
+            "confirm_delay_min = 10",
+        ] {
             assert!(clean.contains(kept), "{kept}:\n{clean}");
         }
     }
@@ -242,6 +269,9 @@ mod tests {
             "[[notify.webhook]]\nurl = 'https://hooks.example/s3cret-value?x=s3cret-value'",
             "[store]\nwindow_ms = { a = 's3cret-value' }",
             "[hub]\nname = s3cret-value",
+            "[lorawan]\ngateway_addresses = { B827EBFFFE010203 = 's3cret-value' }",
+            "[lorawan.gateway_addresses]\ns3cret-value = '192.168.7.2'",
+            "[lorawan]\ngateway_addresses = 's3cret-value'",
         ] {
             let clean = shown(text, &redactor);
             assert!(!clean.contains("s3cret"), "{text}\n{clean}");

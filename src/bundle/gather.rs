@@ -1,5 +1,6 @@
 //! What goes into a bundle, and every secret that must not.
 
+use std::future::Future;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,6 +10,7 @@ use anyhow::{Context, Result};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
 
 use crate::config::{Config, Secret};
 use crate::control::{Request, socket};
@@ -20,6 +22,10 @@ use crate::uplink;
 const LOG_LINES: &str = "20000";
 const LOG_BYTES_MAX: u64 = 16 << 20;
 const LOG_MAX: Duration = Duration::from_secs(20);
+/// After its program was ended: what stands in the pipe.
+const REST_MAX: Duration = Duration::from_secs(2);
+const CHUNK_BYTES: usize = 64 << 10;
+const CHUNKS_QUEUED_MAX: usize = 4;
 const ASK_MAX: Duration = Duration::from_secs(10);
 const METRICS_BYTES_MAX: usize = 1 << 20;
 const TEXT_BYTES_MAX: u64 = 64 << 10;
@@ -142,41 +148,75 @@ pub fn metrics(runtime: &Runtime, config: &Config) -> String {
     runtime.block_on(asked).unwrap_or_else(|error| format!("# none: {error:#}\n"))
 }
 
-/// The end of the journal; the reason where there is none.
+/// The end of the journal, as much as came in time; the reason where there is none.
 pub fn log(runtime: &Runtime) -> String {
-    let read = || -> Result<String> {
-        let mut child = Command::new("journalctl")
-            .args([
-                "--unit",
-                "frostguard-hub",
-                "--lines",
-                LOG_LINES,
-                "--no-pager",
-                "--quiet",
-                "--output",
-                "short-iso",
-            ])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("run journalctl")?;
-        let output = child.stdout.take().context("read journalctl's output")?;
+    let mut journal = Command::new("journalctl");
+    journal.args([
+        "--unit",
+        "frostguard-hub",
+        "--lines",
+        LOG_LINES,
+        "--no-pager",
+        "--quiet",
+        "--output",
+        "short-iso",
+    ]);
+    let late = format!("# the journal took more than {} s: what follows is missing\n", LOG_MAX.as_secs());
+    match runtime.block_on(async { said(journal, tokio::time::sleep(LOG_MAX)).await }) {
+        Ok((text, true)) => text,
+        Ok((text, false)) => text + "\n" + &late,
+        Err(error) => format!("none: {error:#}\n"),
+    }
+}
+
+/// What a program says until it ends, or until `late`; and whether it came to its end.
+async fn said(mut command: Command, late: impl Future<Output = ()>) -> Result<(String, bool)> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .with_context(|| format!("run {}", command.get_program().display()))?;
+    let output = child.stdout.take().context("read what it says")?;
+    let (chunks, mut read) = mpsc::channel(CHUNKS_QUEUED_MAX);
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut output = output.take(LOG_BYTES_MAX);
+        let mut chunk = vec![0; CHUNK_BYTES];
+        loop {
+            let length = output.read(&mut chunk)?;
+            // Nobody listens any more once it is too late.
+            if length == 0 || chunks.blocking_send(chunk[..length].to_vec()).is_err() {
+                return std::io::Result::Ok(());
+            }
+        }
+    });
+    let mut bytes = Vec::new();
+    let in_time = {
         let reading = async {
-            let reading = tokio::task::spawn_blocking(move || {
-                let mut bytes = Vec::new();
-                output.take(LOG_BYTES_MAX).read_to_end(&mut bytes).map(|_| bytes)
-            });
-            tokio::time::timeout(LOG_MAX, reading).await
+            while let Some(chunk) = read.recv().await {
+                bytes.extend(chunk);
+            }
         };
-        let bytes = runtime.block_on(reading);
-        // It may be writing still; what it wrote is taken, and it must not stay.
-        let _ = child.kill();
-        let _ = child.wait();
-        let bytes = bytes.with_context(|| format!("no journal within {} s", LOG_MAX.as_secs()))???;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        tokio::select! {
+            () = reading => true,
+            () = late => false,
+        }
     };
-    read().unwrap_or_else(|error| format!("none: {error:#}\n"))
+    // It may be writing still, and must not stay; what it wrote before is taken.
+    let _ = child.kill();
+    let _ = child.wait();
+    let rest = async {
+        while let Some(chunk) = read.recv().await {
+            bytes.extend(chunk);
+        }
+        reading.await
+    };
+    match tokio::time::timeout(REST_MAX, rest).await {
+        Ok(ended) => ended?.context("read what it says")?,
+        // Something that it started holds its output open.
+        Err(_) => return Ok((String::from_utf8_lossy(&bytes).into_owned(), false)),
+    }
+    Ok((String::from_utf8_lossy(&bytes).into_owned(), in_time))
 }
 
 /// What runs on what.
@@ -207,4 +247,50 @@ fn read_bounded(path: &Path) -> Result<String> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(TEXT_BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `script` says something, then opens the first FIFO, which is when it is late. The second is opened at the end, for
+    /// what waits for it.
+    fn late(script: &str) -> (String, bool) {
+        let folder = tempfile::tempdir().unwrap();
+        let [fifo, end] = ["late", "end"].map(|name| folder.path().join(name));
+        assert!(Command::new("mkfifo").args([&fifo, &end]).status().unwrap().success());
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(script).arg("sh").args([&fifo, &end]);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let found = runtime.block_on(said(shell, async move {
+            tokio::task::spawn_blocking(move || std::fs::read(fifo)).await.unwrap().unwrap();
+        }));
+        if script.contains("$2") {
+            std::fs::write(end, "").unwrap();
+        }
+        found.unwrap()
+    }
+
+    #[test]
+    fn what_was_said_before_it_was_late_is_kept() {
+        let many = "i=0; while [ $i -lt 1000 ]; do echo line $i; i=$((i+1)); done; ";
+        let (text, in_time) = late(&format!("{many} : > \"$1\"; exec tail -f /dev/null"));
+        assert!(!in_time);
+        assert_eq!(text.lines().count(), 1_000);
+        // One that leaves its output to another.
+        let (text, in_time) = late("echo line; ( : < \"$2\" ) & : > \"$1\"; wait");
+        assert!(!in_time);
+        assert_eq!(text, "line\n");
+    }
+
+    #[test]
+    fn what_ends_is_whole() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let mut echo = Command::new("echo");
+        echo.arg("line");
+        let found = runtime.block_on(said(echo, std::future::pending())).unwrap();
+        assert_eq!(found, ("line\n".to_owned(), true));
+        let missing = runtime.block_on(said(Command::new("/no/such/program"), std::future::pending()));
+        assert!(format!("{:#}", missing.unwrap_err()).contains("/no/such/program"));
+    }
 }

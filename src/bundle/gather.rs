@@ -50,22 +50,31 @@ pub fn secrets(config: &Config) -> (Vec<String>, Vec<String>) {
         found.extend(smtp.username.clone().into_iter().chain([smtp.from.clone()]));
     }
     match of_database(&config.hub.state_dir) {
-        Ok(all) => found.extend(all),
+        Ok((all, missing)) => {
+            found.extend(all);
+            unread.extend(missing);
+        }
         Err(error) => unread.push(format!("the database: {error:#}")),
     }
     (found, unread)
 }
 
 /// Keys, codes and people. Each column is one query, so that one that cannot be read costs only itself.
-fn of_database(dir: &Path) -> Result<Vec<String>> {
+fn of_database(dir: &Path) -> Result<(Vec<String>, Vec<String>)> {
     let path = dir.join(DATABASE);
     if !path.try_exists().with_context(|| format!("look at {}", path.display()))? {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     }
     // One beside which a hub writes, or wrote until it was killed, is read with its log; else no file is made next to it.
     let has_log = dir.join(format!("{DATABASE}-wal")).exists();
     let connection = if has_log { Store::reader(dir)? } else { Store::file_reader(&path)? };
-    let mut all = Vec::new();
+    let (mut all, mut unread) = (Vec::new(), Vec::new());
+    let mut column = |sql: &str| {
+        column(&connection, sql).unwrap_or_else(|error| {
+            unread.push(format!("the database ({sql}): {error:#}"));
+            Vec::new()
+        })
+    };
     for sql in [
         "SELECT app_key FROM hub_lora_keys",
         "SELECT app_key FROM lora_sensors",
@@ -77,7 +86,7 @@ fn of_database(dir: &Path) -> Result<Vec<String>> {
         "SELECT phone FROM profiles",
         "SELECT email FROM profiles",
     ] {
-        all.extend(column(&connection, sql).with_context(|| sql.to_owned())?);
+        all.extend(column(sql));
     }
     for sql in [
         "SELECT activation FROM hub_lora_devices",
@@ -85,12 +94,12 @@ fn of_database(dir: &Path) -> Result<Vec<String>> {
         "SELECT pending FROM hub_lora_devices",
         "SELECT join_state FROM hub_lora_devices",
     ] {
-        for text in column(&connection, sql).with_context(|| sql.to_owned())? {
+        for text in column(sql) {
             let keys = text.split(|c: char| !c.is_ascii_hexdigit()).filter(|word| word.len() >= 32);
             all.extend(keys.map(str::to_owned));
         }
     }
-    Ok(all)
+    Ok((all, unread))
 }
 
 fn column(connection: &Connection, sql: &str) -> Result<Vec<String>> {
@@ -281,6 +290,28 @@ mod tests {
         let (text, in_time) = late("echo line; ( : < \"$2\" ) & : > \"$1\"; wait");
         assert!(!in_time);
         assert_eq!(text, "line\n");
+    }
+
+    #[test]
+    fn a_column_that_cannot_be_read_costs_only_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = crate::store::OpenOptions::new(folder.path());
+        let (store, _) = Store::open(&options, &mut |bytes| bytes.fill(7)).unwrap();
+        store.close().unwrap();
+        assert_eq!(of_database(folder.path()).unwrap(), (Vec::new(), Vec::new()));
+        let connection = Connection::open(folder.path().join(DATABASE)).unwrap();
+        connection.execute_batch("PRAGMA foreign_keys = OFF; DROP TABLE hub_lora_keys;").unwrap();
+        connection
+            .execute(
+                "INSERT INTO profiles (id, user_id, organization_id, full_name, email, created_at, updated_at)
+                 VALUES (randomblob(16), randomblob(16), randomblob(16), 'Ana Böll', 'ana@kitchen.example', 0, 0)",
+                [],
+            )
+            .unwrap();
+        connection.close().unwrap();
+        let (all, unread) = of_database(folder.path()).unwrap();
+        assert_eq!(all, ["Ana Böll", "ana@kitchen.example"]);
+        assert!(unread.len() == 1 && unread[0].contains("hub_lora_keys"), "{unread:?}");
     }
 
     #[test]

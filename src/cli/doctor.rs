@@ -93,3 +93,66 @@ fn row(line: &Line) -> Vec<String> {
     };
     vec![line.check.clone(), result.to_owned(), line.found.clone()]
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::Cli;
+
+    /// Every file whose words a person is told.
+    const SOURCES: [&str; 5] = [
+        include_str!("../doctor/judge/hub.rs"),
+        include_str!("../doctor/judge/machine.rs"),
+        include_str!("../doctor/judge/net.rs"),
+        include_str!("../doctor/gather/mod.rs"),
+        include_str!("../doctor/gather/database.rs"),
+    ];
+
+    /// Commands stand between backticks; a string goes on behind a backslash at a line's end.
+    fn commands() -> Vec<String> {
+        let mut found = Vec::new();
+        for source in SOURCES {
+            let code = source.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+            let text = code.collect::<Vec<_>>().join("\n").replace("\\\n", "");
+            let parts = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+            let own = parts.filter(|part| part.starts_with("frostguard-hub"));
+            found.extend(own.map(|command| command.replace("\\\"", "\"")));
+        }
+        found
+    }
+
+    /// As a shell splits them: a quoted query is one.
+    fn words(command: &str) -> Vec<String> {
+        let (mut words, mut is_quoted) = (vec![String::new()], false);
+        for c in command.chars() {
+            match c {
+                '"' => is_quoted = !is_quoted,
+                ' ' if !is_quoted => words.push(String::new()),
+                c => words.last_mut().unwrap().push(c),
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn every_command_that_is_advised_exists() {
+        let commands = commands();
+        for known in [
+            "frostguard-hub config check",
+            "frostguard-hub notify test sms",
+            "frostguard-hub pair open",
+            "frostguard-hub sql \"SELECT * FROM hub_refused\"",
+        ] {
+            assert!(commands.iter().any(|command| command == known), "{known} is missing in {commands:#?}");
+        }
+        for command in commands {
+            let filled =
+                command.replace("EUI", "A840411234567890").replace("https://..", "https://c.example");
+            if let Err(error) = Cli::try_parse_from(words(&filled)) {
+                panic!("`{command}`: {error}");
+            }
+        }
+        assert!(Cli::try_parse_from(words("frostguard-hub notify test --channel sms")).is_err());
+    }
+}

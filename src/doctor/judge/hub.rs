@@ -101,7 +101,8 @@ pub fn sensors(hub: &Hub, database: &Found<Database>, lines: &mut Vec<Line>) {
         lines.push(Line::warning(
             CHECK,
             "none is paired",
-            "`frostguard-hub devices strangers` lists who is heard; `devices add` or `pair open` pairs",
+            "`frostguard-hub devices strangers` lists who is heard; `frostguard-hub devices add EUI` or \
+             `frostguard-hub pair open` pairs",
         ));
         return;
     }
@@ -177,11 +178,9 @@ pub fn modem(hub: &Hub, has_modem: bool, lines: &mut Vec<Line>) {
     let signal = modem.signal_dbm.map_or(String::new(), |dbm| format!(", {dbm} dBm"));
     let found = format!("{operator}{signal}");
     lines.push(match (&modem.problem, modem.is_ready, modem.signal_dbm) {
-        (Some(problem), ..) => Line::failure(
-            CHECK,
-            problem,
-            "what it says; `frostguard-hub notify test --channel sms` tries again",
-        ),
+        (Some(problem), ..) => {
+            Line::failure(CHECK, problem, "what it says; `frostguard-hub notify test sms` tries again")
+        }
         (None, false, _) => Line::failure(
             CHECK,
             format!("not ready: {found}"),

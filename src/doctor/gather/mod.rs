@@ -80,11 +80,7 @@ pub fn configuration(path: Option<&Path>) -> (Config, Configuration) {
 pub async fn gather(path: Option<&Path>, system: &Arc<SystemClock>, random: [u8; 16]) -> Facts {
     let (config, configuration) = configuration(path);
     let hub = hub::look(&config).await;
-    let database = database::look(&config, &hub, system.wall()).await;
-    let (link, database) = match database {
-        Ok((link, database)) => (Ok(link), Ok(database)),
-        Err(why) => (Err(why.clone()), Err(why)),
-    };
+    let (link, database) = database::look(&config, &hub, system.wall()).await;
     Facts {
         clock: look_at_clock(system),
         disk: disk::look(&config).await,

@@ -1,17 +1,18 @@
 //! The listener: one request a connection, few at once, each within a time.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use frostguard_sync::ids::sha256;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use hyper::http::uri::Authority;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -125,7 +126,7 @@ async fn converse(stream: TcpStream, peer: SocketAddr, token: Option<Arc<Token>>
 }
 
 async fn answer(request: &Request<Incoming>, token: Option<&Token>, sources: &Sources) -> Response<String> {
-    match admit(request.method(), request.uri().path(), request.headers(), token) {
+    match admit(request.method(), request.uri(), request.headers(), token) {
         Ok(()) => {
             let mut response = Response::new(super::page(sources).await);
             let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -137,20 +138,39 @@ async fn answer(request: &Request<Incoming>, token: Option<&Token>, sources: &So
 }
 
 /// Whether figures are given, and if not, why. Who shows no token learns nothing about paths.
-fn admit(method: &Method, path: &str, headers: &HeaderMap, token: Option<&Token>) -> Result<(), StatusCode> {
-    if token.is_some_and(|token| !token.is_shown_in(headers)) {
-        return Err(StatusCode::UNAUTHORIZED);
+fn admit(method: &Method, uri: &Uri, headers: &HeaderMap, token: Option<&Token>) -> Result<(), StatusCode> {
+    match token {
+        Some(token) if !token.is_shown_in(headers) => return Err(StatusCode::UNAUTHORIZED),
+        // On loopback: a browser there must not be led to it by a name that somebody else made point here.
+        None if !is_for_this_machine(uri, headers) => return Err(StatusCode::FORBIDDEN),
+        _ => {}
     }
-    if path != "/metrics" {
+    if uri.path() != "/metrics" {
         return Err(StatusCode::NOT_FOUND);
     }
     if method == Method::GET { Ok(()) } else { Err(StatusCode::METHOD_NOT_ALLOWED) }
+}
+
+/// Asked by an address or as localhost, wherever the request names a host.
+fn is_for_this_machine(uri: &Uri, headers: &HeaderMap) -> bool {
+    let is_own = |authority: &Authority| {
+        let host = authority.host();
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
+    };
+    let mut hosts = headers.get_all(HOST).iter().peekable();
+    hosts.peek().is_some()
+        && hosts.all(|host| Authority::try_from(host.as_bytes()).is_ok_and(|host| is_own(&host)))
+        && uri.authority().is_none_or(is_own)
 }
 
 fn refusal(status: StatusCode) -> Response<String> {
     let mut response = Response::new(match status {
         StatusCode::UNAUTHORIZED => {
             "show the token of [metrics] token_file: Authorization: Bearer TOKEN\n".into()
+        }
+        StatusCode::FORBIDDEN => {
+            "ask by address or as localhost; another name needs [metrics] token_file\n".to_owned()
         }
         StatusCode::NOT_FOUND => "figures are at /metrics\n".to_owned(),
         _ => "only GET is answered\n".to_owned(),
@@ -214,11 +234,47 @@ mod tests {
             (Method::POST, "/metrics", Some("Bearer 0123456789abcdef"), Err(405), Err(405)),
         ] {
             let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static("localhost"));
             if let Some(shown) = shown {
                 headers.insert(AUTHORIZATION, HeaderValue::from_static(shown));
             }
-            let ask = |token| admit(&method, path, &headers, token).map_err(|status| status.as_u16());
+            let uri = Uri::from_static(path);
+            let ask = |token| admit(&method, &uri, &headers, token).map_err(|status| status.as_u16());
             assert_eq!((ask(Some(&token)), ask(None)), (with_token, open), "{method} {path} {shown:?}");
+        }
+    }
+    #[test]
+    fn without_a_token_no_foreign_name_leads_here() {
+        let token = Token(sha256(&[b"0123456789abcdef"]));
+        for (hosts, path, is_open) in [
+            (&["127.0.0.1:9717"][..], "/metrics", true),
+            (&["127.0.0.1"], "/metrics", true),
+            (&["localhost"], "/metrics", true),
+            (&["LocalHost:9717"], "/metrics", true),
+            (&["[::1]:9717"], "/metrics", true),
+            (&["localhost"], "http://localhost:9717/metrics", true),
+            (&["attacker.example"], "/metrics", false),
+            (&["attacker.example:9717"], "/metrics", false),
+            (&["localhost.attacker.example"], "/metrics", false),
+            (&["127.0.0.1.attacker.example"], "/metrics", false),
+            (&["127.0.0.1@attacker.example"], "/metrics", false),
+            (&["attacker.example@127.0.0.1.example"], "/metrics", false),
+            (&["localhost", "attacker.example"], "/metrics", false),
+            (&["localhost"], "http://attacker.example/metrics", false),
+            (&["no host"], "/metrics", false),
+            (&[""], "/metrics", false),
+            (&[], "/metrics", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for host in hosts {
+                headers.append(HOST, HeaderValue::from_static(host));
+            }
+            let uri = Uri::from_static(path);
+            let open = admit(&Method::GET, &uri, &headers, None);
+            assert_eq!(open, if is_open { Ok(()) } else { Err(StatusCode::FORBIDDEN) }, "{hosts:?} {path}");
+            // Who shows the token may call the hub by any name.
+            headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer 0123456789abcdef"));
+            assert_eq!(admit(&Method::GET, &uri, &headers, Some(&token)), Ok(()), "{hosts:?}");
         }
     }
 }

@@ -30,7 +30,7 @@ fn send(port: u16, request: &str) -> std::io::Result<Answer> {
 }
 
 fn get(port: u16, path: &str, headers: &str) -> Answer {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: hub\r\n{headers}\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{headers}\r\n");
     wait_for("the hub to answer on its port", || send(port, &request).ok())
 }
 
@@ -162,9 +162,10 @@ fn figures_agree_with_what_was_heard() {
     }
 
     for (request, status) in [
-        ("GET /other HTTP/1.1\r\nHost: hub\r\n\r\n".to_owned(), 404),
-        ("POST /metrics HTTP/1.1\r\nHost: hub\r\nContent-Length: 3\r\n\r\nabc".to_owned(), 405),
-        (format!("GET /metrics HTTP/1.1\r\nHost: hub\r\nX: {}\r\n\r\n", "x".repeat(64 << 10)), 431),
+        ("GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), 404),
+        ("POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc".to_owned(), 405),
+        (format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(64 << 10)), 431),
+        ("GET /metrics HTTP/1.1\r\nHost: rebound.example\r\n\r\n".to_owned(), 403),
         ("no request at all\r\n\r\n".to_owned(), 400),
     ] {
         // A hub that refuses what is still being sent may close before it is read.

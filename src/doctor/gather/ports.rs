@@ -29,21 +29,28 @@ pub async fn look(config: &Config, hub: &Hub) -> Found<Vec<Port>> {
 }
 
 fn port(name: String, path: &Path, uid: Option<u32>, hub_pid: u32) -> Port {
-    let state = state(path, uid);
-    let mut holders = if state == PortState::Open { holders(path).unwrap_or_default() } else { Vec::new() };
+    let mut state = state(path, uid, hub_pid);
+    let is_there = matches!(state, PortState::Open | PortState::Closed(_));
+    let mut holders = if is_there { holders(path).unwrap_or_default() } else { Vec::new() };
     let is_held_by_hub = holders.iter().any(|holder| holder.pid == hub_pid);
     holders.retain(|holder| holder.pid != hub_pid);
+    if is_held_by_hub {
+        // Whatever let it: an access list, or a group that was taken away since.
+        state = PortState::Open;
+    }
     Port { name, path: path.display().to_string(), state, holders, is_held_by_hub }
 }
 
-fn state(path: &Path, uid: Option<u32>) -> PortState {
+fn state(path: &Path, uid: Option<u32>, hub_pid: u32) -> PortState {
     let Ok(found) = fs::metadata(path) else { return PortState::Missing };
     if !found.file_type().is_char_device() {
         return PortState::NoDevice;
     }
     let Some(uid) = uid.filter(|uid| *uid != 0) else { return PortState::Open };
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let groups = groups_of(uid, &read("/etc/passwd"), &read("/etc/group"));
+    // The running hub's own: its unit may give it groups that the system's files do not know of.
+    let of_hub = groups_of_process(&read(&format!("/proc/{hub_pid}/status")), uid);
+    let groups = of_hub.unwrap_or_else(|| groups_of(uid, &read("/etc/passwd"), &read("/etc/group")));
     let (mode, gid) = (found.mode(), found.gid());
     let is_open = if found.uid() == uid {
         mode & 0o600 == 0o600
@@ -53,6 +60,18 @@ fn state(path: &Path, uid: Option<u32>) -> PortState {
         mode & 0o006 == 0o006
     };
     if is_open { PortState::Open } else { PortState::Closed(group_name(gid, &read("/etc/group"))) }
+}
+
+/// Those that files are opened with: of the lines `Gid: real effective saved for-files` and `Groups: ..`. None: it is
+/// another user's, so that the number means something else here (a container's).
+fn groups_of_process(status: &str, uid: u32) -> Option<BTreeSet<u32>> {
+    let numbers = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.split_whitespace().filter_map(|number| number.parse().ok()).collect::<Vec<u32>>())
+    };
+    let for_files = |name: &str| numbers(name)?.get(3).copied();
+    for_files("Uid:").filter(|of| *of == uid)?;
+    Some(numbers("Groups:")?.into_iter().chain([for_files("Gid:")?]).collect())
 }
 
 fn groups_of(uid: u32, passwd: &str, group: &str) -> BTreeSet<u32> {
@@ -104,12 +123,37 @@ mod tests {
     }
 
     #[test]
+    fn a_process_has_the_groups_that_its_unit_gave_it() {
+        let status =
+            "Name:\thub\nUid:\t990\t990\t990\t990\nGid:\t985\t985\t985\t986\nGroups:\t20 5 \nVmRSS:\t1 kB\n";
+        assert_eq!(groups_of_process(status, 990), Some([5, 20, 986].into()));
+        assert_eq!(groups_of_process(status, 991), None);
+        assert_eq!(groups_of_process("Uid: 7 7 7 7\nGid: 1 1 1 1\nGroups:\t\n", 7), Some([1].into()));
+        assert_eq!(groups_of_process("", 0), None);
+        let own = fs::read_to_string("/proc/self/status").unwrap();
+        let uid = fs::metadata("/proc/self").unwrap().uid();
+        assert!(groups_of_process(&own, uid).is_some(), "{own}");
+    }
+
+    #[test]
+    fn a_port_that_the_hub_holds_is_open_to_it() {
+        let own = serialport::TTYPort::pair().unwrap();
+        let path = PathBuf::from(serialport::SerialPort::name(&own.1).unwrap());
+        let no_user = Some(u32::MAX - 1);
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let found = port("serial a".into(), &path, no_user, 0);
+        assert!(matches!(found.state, PortState::Closed(_)), "{found:?}");
+        let found = port("serial a".into(), &path, no_user, std::process::id());
+        assert!(found.state == PortState::Open && found.is_held_by_hub, "{found:?}");
+    }
+
+    #[test]
     fn a_port_is_known_by_its_file_and_its_holders() {
         let folder = tempfile::tempdir().unwrap();
         let plain = folder.path().join("plain");
         fs::write(&plain, "").unwrap();
-        assert_eq!(state(&folder.path().join("missing"), None), PortState::Missing);
-        assert_eq!(state(&plain, None), PortState::NoDevice);
+        assert_eq!(state(&folder.path().join("missing"), None, 0), PortState::Missing);
+        assert_eq!(state(&plain, None, 0), PortState::NoDevice);
         let own = serialport::TTYPort::pair().unwrap();
         let path = PathBuf::from(serialport::SerialPort::name(&own.1).unwrap());
         let pid = std::process::id();

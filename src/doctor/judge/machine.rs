@@ -302,7 +302,15 @@ fn port(port: &Port, hub: &Hub) -> Line {
         PortState::Closed(group) => Line::failure(
             name,
             format!("the hub's user may not open {path}"),
-            format!("`usermod --append --groups {group} frostguard`, then restart the hub"),
+            match hub {
+                Hub::Running(_) => {
+                    format!("`usermod --append --groups {group} frostguard`, then restart the hub")
+                }
+                // What its unit gives it shows only while it runs.
+                _ => format!(
+                    "`usermod --append --groups {group} frostguard`, unless its unit has SupplementaryGroups={group}"
+                ),
+            },
         ),
         PortState::Open if !port.holders.is_empty() => {
             let holders: Vec<String> =

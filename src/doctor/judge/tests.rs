@@ -273,6 +273,13 @@ fn serial_ports() {
     }
     check(
         |facts| {
+            facts.hub = Hub::Stopped;
+            facts.ports.as_mut().unwrap()[0].state = PortState::Closed("dialout".into());
+        },
+        &[("hub", Failure, ""), ("serial radio", Failure, "unless its unit has SupplementaryGroups=dialout")],
+    );
+    check(
+        |facts| {
             let holder = Holder { pid: 9, name: "ModemManager".into() };
             facts.ports.as_mut().unwrap()[0].holders = vec![holder];
         },

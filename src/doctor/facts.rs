@@ -180,8 +180,9 @@ pub struct Broker {
     /// "broker NAME", as its section is called.
     pub name: String,
     pub url: String,
-    /// Connected and signed in under another client id.
-    pub answered: Found<()>,
+    /// Connected and signed in under another client id. None: its password is the service's, which is there only while that
+    /// runs, and for root.
+    pub answered: Option<Found<()>>,
 }
 
 /// The way to the receiver, step by step; what comes after a step that failed was not tried.

@@ -156,6 +156,17 @@ fn a_wrong_password_is_named() {
     check(&complaints(&hub), "broker broker", "failure", "refuses the user or the password");
 }
 
+#[test]
+fn a_credential_of_the_service_is_not_called_wrong() {
+    let broker = Mosquitto::start_with("allow_anonymous false\n");
+    let hub = Hub::new(&format!(
+        "[uplink]\nenabled = false\n[[mqtt]]\nname = 'broker'\nurl = 'mqtt://127.0.0.1:{}'\nkind = 'ttn-v3'\n\
+         username = 'kitchen'\npassword_file = 'no-such-credential-of-a-test'\n",
+        broker.port()
+    ));
+    check(&complaints(&hub), "broker broker", "warning", "a credential of the service's");
+}
+
 /// Names, lengths and owners of the files in a folder.
 fn listing(folder: &Path) -> Vec<(String, u64, u32)> {
     let mut all: Vec<_> = fs::read_dir(folder)

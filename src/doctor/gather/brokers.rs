@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use rumqttc::{AsyncClient, Event, Packet};
 
 use super::super::facts::Broker;
-use super::{BROKERS_MAX, LIMITS, secret_path, within};
+use super::{BROKERS_MAX, LIMITS, is_of_service, secret_path, within};
 use crate::clock::{CertificateTime, SystemClock};
 use crate::config::{BrokerUrl, Config};
 use crate::domain::UnixMs;
@@ -29,6 +29,10 @@ pub async fn look(config: &Config, system: &Arc<SystemClock>) -> Vec<Broker> {
     let mut found = Vec::new();
     for (name, url, username, password_file, ca_file) in heard.chain(told).take(BROKERS_MAX) {
         let password_file = password_file.as_deref().map(secret_path);
+        if password_file.as_deref().is_some_and(is_of_service) {
+            found.push(Broker { url: url.to_string(), answered: None, name });
+            continue;
+        }
         let signed_in = sign_in(
             &name,
             url,
@@ -37,7 +41,7 @@ pub async fn look(config: &Config, system: &Arc<SystemClock>) -> Vec<Broker> {
             CertificateTime::new(system.clone(), UnixMs(0)),
         );
         let answered = within(LIMITS.broker, signed_in).await;
-        found.push(Broker { url: url.to_string(), answered, name });
+        found.push(Broker { url: url.to_string(), answered: Some(answered), name });
     }
     found
 }

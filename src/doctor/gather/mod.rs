@@ -120,10 +120,15 @@ async fn aside<T: Send + 'static>(
     within(limit, async { tokio::task::spawn_blocking(work).await? }).await
 }
 
+/// A credential that systemd gives the service, and only while it runs, by its bare name.
+fn is_of_service(path: &Path) -> bool {
+    path.components().count() == 1
+}
+
 /// Where a secret's file is: systemd puts the service's credentials into a folder that root can read.
 pub fn secret_path(path: &Path) -> PathBuf {
     let of_service = Path::new("/run/credentials/frostguard-hub.service").join(path);
-    if path.components().count() == 1 && of_service.exists() { of_service } else { path.to_owned() }
+    if is_of_service(path) && of_service.exists() { of_service } else { path.to_owned() }
 }
 
 /// The hub's own user: the owner of the data folder.

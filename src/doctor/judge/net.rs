@@ -12,8 +12,13 @@ const UNSENT_AGE_S_MAX: i64 = 900;
 pub fn brokers(brokers: &[Broker], lines: &mut Vec<Line>) {
     for broker in brokers {
         lines.push(match &broker.answered {
-            Ok(()) => Line::ok(&broker.name, format!("{} takes the hub's user", broker.url)),
-            Err(why) => Line::failure(
+            None => Line::warning(
+                &broker.name,
+                format!("{}: not tried, since its password is a credential of the service's", broker.url),
+                "run this as root while the hub runs: systemd takes the credential away when it stops",
+            ),
+            Some(Ok(())) => Line::ok(&broker.name, format!("{} takes the hub's user", broker.url)),
+            Some(Err(why)) => Line::failure(
                 &broker.name,
                 format!("{}: {why}", broker.url),
                 "see that the broker runs and is reachable from here, and that user and password are right there",

@@ -59,7 +59,7 @@ fn healthy() -> Facts {
         brokers: vec![Broker {
             name: "broker chirpstack".into(),
             url: "mqtt://localhost:1883".into(),
-            answered: Ok(()),
+            answered: Some(Ok(())),
         }],
         has_modem: true,
         net: Net {
@@ -334,8 +334,12 @@ fn gateways_and_sensors() {
 #[test]
 fn brokers_modem_and_people() {
     check(
-        |facts| facts.brokers[0].answered = Err("connection refused".into()),
+        |facts| facts.brokers[0].answered = Some(Err("connection refused".into())),
         &[("broker chirpstack", Failure, "connection refused")],
+    );
+    check(
+        |facts| facts.brokers[0].answered = None,
+        &[("broker chirpstack", Warning, "as root while the hub runs")],
     );
     let modem = |change: fn(&mut Modem)| of_hub(move |hub| change(hub.modem.as_mut().unwrap()));
     check(modem(|modem| modem.problem = Some("the SIM asks for a PIN".into())), &[("modem", Failure, "PIN")]);

@@ -36,6 +36,7 @@ pub struct Limits {
     /// Connection and sign-in of one broker.
     pub broker: Duration,
     pub dns: Duration,
+    /// Of each address of a name.
     pub tcp: Duration,
     pub tls: Duration,
     pub request: Duration,
@@ -50,7 +51,7 @@ pub const LIMITS: Limits = Limits {
     files: Duration::from_secs(5),
     broker: Duration::from_secs(10),
     dns: Duration::from_secs(10),
-    tcp: Duration::from_secs(10),
+    tcp: Duration::from_secs(5),
     tls: Duration::from_secs(10),
     request: Duration::from_secs(20),
 };

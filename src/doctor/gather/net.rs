@@ -1,6 +1,8 @@
 use std::fs;
-use std::net::IpAddr;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use reqwest::Url;
@@ -66,27 +68,18 @@ async fn walk(
     let certificates = || CertificateTime::new(system.clone(), UnixMs(0));
     let ca_file = config.uplink.ca_file.as_deref();
     let found = within(LIMITS.dns, resolve(&way.host, way.port)).await;
-    let has_failed = found.is_err();
     if way.host.parse::<IpAddr>().is_err() {
-        net.dns =
-            Some(found.map(|addresses| addresses.iter().map(|address| address.ip().to_string()).collect()));
+        let shown = |all: &Vec<SocketAddr>| all.iter().map(|address| address.ip().to_string()).collect();
+        net.dns = Some(found.as_ref().map(shown).map_err(Clone::clone));
     }
-    if has_failed {
-        return;
-    }
-    let stream = within(LIMITS.tcp, async {
-        let stream = TcpStream::connect((way.host.as_str(), way.port)).await?;
-        let peer = stream.peer_addr()?;
-        Ok((stream, peer))
-    })
-    .await;
-    let stream = match stream {
-        Ok((stream, peer)) => {
-            net.tcp = Some(Ok(peer.to_string()));
+    let Ok(addresses) = found else { return };
+    let stream = match first_that(&addresses, LIMITS.tcp, TcpStream::connect).await {
+        Ok((address, stream)) => {
+            net.tcp = Some(Ok(address.to_string()));
             stream
         }
         Err(why) => {
-            net.tcp = Some(Err(format!("{}:{}: {why}", way.host, way.port)));
+            net.tcp = Some(Err(why));
             return;
         }
     };
@@ -134,7 +127,24 @@ async fn walk(
     }
 }
 
-async fn resolve(host: &str, port: u16) -> Result<Vec<std::net::SocketAddr>> {
+/// One after the other, each within `limit`: a router may give out IPv6 addresses that lead nowhere, and the hub's own
+/// client does not wait for those either.
+async fn first_that<T, F: Future<Output = std::io::Result<T>>>(
+    addresses: &[SocketAddr],
+    limit: Duration,
+    connect: impl Fn(SocketAddr) -> F,
+) -> Result<(SocketAddr, T), String> {
+    let mut failures = Vec::new();
+    for &address in addresses {
+        match within(limit, async { Ok(connect(address).await?) }).await {
+            Ok(stream) => return Ok((address, stream)),
+            Err(why) => failures.push(format!("{address}: {why}")),
+        }
+    }
+    Err(failures.join("; "))
+}
+
+async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
     let addresses: Vec<_> = tokio::net::lookup_host((host, port))
         .await
         .with_context(|| format!("look up {host}"))?
@@ -205,6 +215,31 @@ mod tests {
             (String::new(), String::new(), false),
         ] {
             assert_eq!(has_default_route(&v4, &v6), want, "{v4}{v6}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_leads_nowhere_costs_its_own_time_only() {
+        let there = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let [nowhere, refuses]: [SocketAddr; 2] =
+            ["[2001:db8::1]:443", "192.0.2.1:443"].map(|text| text.parse().unwrap());
+        let there = there.local_addr().unwrap();
+        let connect = |address: SocketAddr| async move {
+            if address == nowhere {
+                return std::future::pending().await;
+            }
+            if address == refuses {
+                return Err(std::io::ErrorKind::ConnectionRefused.into());
+            }
+            TcpStream::connect(address).await
+        };
+        // Long enough for the one that answers, whenever its turn comes.
+        let limit = Duration::from_secs(2);
+        let found = first_that(&[nowhere, refuses, there], limit, connect).await.map(|(address, _)| address);
+        assert_eq!(found, Ok(there));
+        let why = first_that(&[nowhere, refuses], limit, connect).await.map(|_| ()).unwrap_err();
+        for part in ["[2001:db8::1]:443: no answer within 2 s", "192.0.2.1:443: connection refused"] {
+            assert!(why.contains(part), "{why}");
         }
     }
 

@@ -56,6 +56,6 @@ pub fn run(path: Option<&Path>, args: &Args) -> Result<()> {
             "what is secret in {what} is not known, so only what looks like a secret is taken out: run this as root"
         ));
     }
-    bundle::write(&file, &entries, unix_s)?;
+    bundle::write(&file, &entries, unix_s, bundle::caller(|name| std::env::var(name).ok()))?;
     out::line(&format!("wrote {}; look at it before you send it: tar --zstd -xf {0}", file.display()))
 }

@@ -25,7 +25,9 @@ pub fn mail(message: &Message, from: &Mailbox, to: &Address) -> Result<Vec<u8>, 
         .date(UNIX_EPOCH + Duration::from_millis(made.unwrap_or(0)))
         .header(MIME_VERSION_1_0)
         .header(ContentType::TEXT_PLAIN)
-        .body(message.text.clone())
+        // Only whole line breaks may be on the wire (RFC 5321, 2.3.8); the builder makes them of line feeds, and would let a
+        // lone carriage return at the end pass.
+        .body(message.text.replace("\r\n", "\n").replace('\r', "\n"))
         .map_err(|error| Failure::Never(format!("compose the mail: {error}")))?;
     let headers = mail.headers_mut();
     if made.is_none() {
@@ -138,6 +140,8 @@ Please look.";
         let mut message = call();
         message.subject = "a\r\nBcc: everyone@example.com\nX: y".into();
         message.text = "\u{feff}one\r\n.\r\nMAIL FROM:<x@example.com>\n\r\rend".into();
+        check_wire(&message);
+        message.text = "\r".into();
         check_wire(&message);
     }
 }

@@ -163,8 +163,9 @@ impl Core {
         if model.is_empty() {
             return Err("no model is set for this device: give it one by `devices add --model`".into());
         }
-        let received = frame.network_time.or_else(|| self.wall_now(at));
-        self.decode_payload(model, f_port, bytes, received)
+        let Frame { network_time: network, is_delayed, .. } = *frame;
+        let times = Times { reception: self.wall_now(at), network, is_delayed, ..Times::default() };
+        self.decode_payload(model, f_port, bytes, times.sent())
     }
 
     /// Decodes a payload; what a script does wrong is counted, and what one that is set aside does not decode.
@@ -219,7 +220,9 @@ impl Core {
             let calibrations = self.registry.calibrations(device);
             let Ok(temperature) = calibrations.temperature(raw, known, scale) else {
                 self.counters.add("probe.faults", "out_of_range", 1);
-                self.take_input(Event::Faulty { unit, device, probe }, stamp);
+                if !is_late {
+                    self.take_input(Event::Faulty { unit, device, probe }, stamp);
+                }
                 continue;
             };
             // Only the probe's own: the body of an LHT65N measures the kitchen's humidity, not the fridge's.
@@ -339,7 +342,8 @@ impl Core {
     }
 
     fn note_live(&mut self, device: DeviceNo, frame: &Frame, all: &[Measurement], at: MonoMs) {
-        let percent = all.iter().find_map(|m| match m.quantity {
+        // A battery that was low when the gateway could not tell the hub may be another one by now.
+        let percent = all.iter().filter(|_| !frame.is_delayed).find_map(|m| match m.quantity {
             Quantity::BatteryPercent(percent) => Some(i32::from(percent)),
             _ => None,
         });

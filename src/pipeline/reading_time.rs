@@ -26,6 +26,21 @@ pub struct Times {
     pub present_ms: Option<i64>,
 }
 
+impl Times {
+    /// When the frame was sent, as far as anybody knows: ages inside it count from there. Of what a gateway kept, the hub's
+    /// time at reception says nothing.
+    pub fn sent(self) -> Option<UnixMs> {
+        let unchecked = self.network.filter(|_| self.reception.is_none());
+        self.believed_network().or(unchecked).or_else(|| self.reception.filter(|_| !self.is_delayed))
+    }
+
+    /// The network's time where the hub can check it.
+    fn believed_network(self) -> Option<UnixMs> {
+        let (network, reception) = (self.network?, self.reception?);
+        (network <= reception && is_recent(network, reception)).then_some(network)
+    }
+}
+
 /// The time that a reading is stored with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadingTime {
@@ -58,12 +73,10 @@ impl ReadingTime {
         if let Some(inside) = times.inside {
             return believe_history(inside, times);
         }
-        Ok(match (times.network, times.reception) {
-            (Some(network), Some(reception)) if network <= reception && is_recent(network, reception) => {
-                Self::Network(network)
-            }
-            _ if times.is_delayed => Self::Delayed,
-            _ => Self::Reception,
+        Ok(match times.believed_network() {
+            Some(network) => Self::Network(network),
+            None if times.is_delayed => Self::Delayed,
+            None => Self::Reception,
         })
     }
 
@@ -88,9 +101,12 @@ impl ReadingTime {
 
 fn believe_history(inside: UnixMs, times: Times) -> Result<ReadingTime, TimeError> {
     let now = times.reception.or(times.network).ok_or(TimeError::NothingToCompare(inside))?;
+    // What a gateway kept for nobody knows how long holds nothing of the present.
+    let may_be_present = !times.is_delayed || times.believed_network().is_some();
     if inside.0 > now.0.saturating_add(SENSOR_AHEAD_MS_MAX) {
         Err(TimeError::Future(inside))
-    } else if times.present_ms.is_some_and(|limit| now.0.saturating_sub(inside.0) <= limit) {
+    } else if may_be_present && times.present_ms.is_some_and(|limit| now.0.saturating_sub(inside.0) <= limit)
+    {
         Ok(ReadingTime::Aged(inside.min(now)))
     } else if is_recent(inside, now) {
         Ok(ReadingTime::History(inside.min(now)))
@@ -174,6 +190,51 @@ mod tests {
                 network: network.map(at),
                 is_delayed: true,
                 ..Times::default()
+            };
+            assert_eq!(ReadingTime::of(times), Ok(want), "{reception:?} {network:?}");
+        }
+    }
+
+    #[test]
+    fn ages_count_from_when_the_frame_was_sent() {
+        for (reception, network, is_delayed, want) in [
+            (Some(0), None, false, Some(0)),
+            (Some(0), Some(-300), false, Some(-300)),
+            (Some(0), Some(1), false, Some(0)),
+            (None, Some(-300), false, Some(-300)),
+            (None, None, false, None),
+            (Some(0), None, true, None),
+            (Some(0), Some(-MINUTE_MS), true, Some(-MINUTE_MS)),
+            (Some(0), Some(1), true, None),
+            (Some(0), Some(-93 * DAY), true, None),
+            (None, Some(-MINUTE_MS), true, Some(-MINUTE_MS)),
+            (None, None, true, None),
+        ] {
+            let times = Times {
+                reception: reception.map(at),
+                network: network.map(at),
+                is_delayed,
+                ..Times::default()
+            };
+            assert_eq!(times.sent(), want.map(at), "{reception:?} {network:?} {is_delayed}");
+        }
+    }
+
+    #[test]
+    fn a_frame_kept_for_nobody_knows_how_long_holds_nothing_present() {
+        let limit = 30 * MINUTE_MS;
+        for (reception, network, want) in [
+            (Some(0), Some(-2), ReadingTime::Aged(at(-MINUTE_MS))),
+            (Some(0), None, ReadingTime::History(at(-MINUTE_MS))),
+            (Some(0), Some(1), ReadingTime::History(at(-MINUTE_MS))),
+            (None, Some(0), ReadingTime::History(at(-MINUTE_MS))),
+        ] {
+            let times = Times {
+                reception: reception.map(at),
+                network: network.map(at),
+                is_delayed: true,
+                inside: Some(at(-MINUTE_MS)),
+                present_ms: Some(limit),
             };
             assert_eq!(ReadingTime::of(times), Ok(want), "{reception:?} {network:?}");
         }

@@ -23,6 +23,8 @@ fn check(hub: &mut Hub, frame: Frame, want: &str, want_rows: &[&str]) {
     assert_eq!(rows, want_rows, "{want}");
 }
 
+const FAULTY: &str = "SELECT count(*) FROM hub_inputs WHERE kind = 'faulty'";
+
 fn binary(sensor: u32, counter: u32, f_port: u8, hex: &str) -> Frame {
     let hex: String = hex.split_whitespace().collect();
     let bytes =
@@ -109,8 +111,7 @@ fn every_payload_has_its_outcome() {
         "undecodable: payload ends after 2 bytes where 11 are needed",
         &[],
     );
-    let faulty = "SELECT count(*) FROM hub_inputs WHERE kind = 'faulty'";
-    assert_eq!(hub.row(faulty), "3", "disconnected, reported, out of range");
+    assert_eq!(hub.row(FAULTY), "3", "disconnected, reported, out of range");
     assert_eq!(hub.count("probe.faults{humidity}"), 2);
 
     hub.core().hear(SourceEvent::Refused {
@@ -266,4 +267,34 @@ fn a_value_that_was_measured_a_while_ago_and_is_the_newest_is_judged() {
     hub.hear(elsys(7, &[0x41, 0x7F, 0xFF, 0x05]));
     assert_eq!(hub.count("probe.faults{disconnected}"), 1);
     hub.check_audit();
+}
+
+#[test]
+fn what_a_gateway_kept_for_nobody_knows_how_long_is_not_the_present() {
+    let mut hub = Hub::new();
+    hub.add_unit("Fridge", "fridge");
+    hub.ask(json!({ "request": "devices_add", "address": eui(1), "model": "elsys/elt-2", "unit": "Fridge" }));
+    check(&mut hub, binary(1, 1, 5, "0C 0028"), "reading", &["unit 1 probe 1: 400 C"]);
+    let kept = |counter, hex: &str, before_s: Option<i64>| {
+        let mut frame = binary(1, counter, 5, hex);
+        frame.is_delayed = true;
+        frame.network_time = before_s.map(|before_s| UnixMs(NOW + before_s * SECOND));
+        frame
+    };
+    // 20.0 °C of now, 21.0 °C of a minute before, 22.0 °C of now.
+    check(&mut hub, kept(2, "0C 00C8", None), "reading", &["unit 1 probe 1: 2000 C late"]);
+    check(&mut hub, kept(3, "4C 00D2 3C", None), "event", &[]);
+    let both = ["unit 1 probe 1: 2200 C late"];
+    check(&mut hub, kept(4, "0C 00DC 4C 00D2 3C", None), "reading", &both);
+    // Nor is a time of the future one to count from.
+    check(&mut hub, kept(5, "4C 00D2 3C", Some(600)), "event", &[]);
+    // A probe that was not plugged in, now and a minute before; a temperature beyond every column.
+    let before = hub.row(FAULTY);
+    check(&mut hub, kept(6, "0C 7FFF", None), "event", &[]);
+    check(&mut hub, kept(7, "4C 7FFF 3C", None), "event", &[]);
+    check(&mut hub, Frame { is_delayed: true, ..values(1, 9, vec![degrees(30_001)]) }, "fault", &[]);
+    assert_eq!((hub.row(FAULTY), hub.shown(1), hub.alerts()), (before, "ok".to_owned(), vec![]));
+    // By a gateway that knows when it was, an age counts.
+    let dated = kept(10, "4C 0032 05", Some(30));
+    check(&mut hub, dated, "reading", &["unit 1 probe 1: 500 C own 25"]);
 }

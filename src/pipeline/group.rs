@@ -43,6 +43,7 @@ pub enum Write {
     Redecoded {
         frame: i64,
         outcome: frames::Outcome,
+        detail: String,
     },
     Input(InputRow),
     Door {

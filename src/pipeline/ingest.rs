@@ -20,6 +20,7 @@ use super::{Core, scripted};
 
 /// Readings of one frame: histories hold a few dozen; more is a broken frame.
 const MEASUREMENTS_MAX: usize = 256;
+pub(super) const NO_MODEL: &str = "no model is set for this device: give it one by `devices add --model`";
 
 /// What became of a frame.
 pub(super) struct Fate {
@@ -143,9 +144,14 @@ impl Core {
     }
 
     fn decode(&mut self, frame: &Frame, device: DeviceNo, stamp: Stamp) -> Result<Vec<Measurement>, String> {
-        let model = self.registry.device(device).map(|device| device.model.clone()).unwrap_or_default();
-        let model = if model.is_empty() { frame.model.clone().unwrap_or_default() } else { model };
+        let named = Some(self.model_of(device)).filter(|model| !model.is_empty());
+        let model = named.or(frame.model.as_deref()).unwrap_or_default().to_owned();
         self.decode_as(&model, frame, stamp.mono)
+    }
+
+    /// The model that the device was paired as; empty: none.
+    pub(super) fn model_of(&self, device: DeviceNo) -> &str {
+        self.registry.device(device).map_or("", |device| device.model.as_str())
     }
 
     /// Decodes a frame as one of this model ("vendor/model", or empty), which values that their source names do not need.
@@ -161,7 +167,7 @@ impl Core {
             Payload::Binary { f_port, bytes } => (*f_port, bytes),
         };
         if model.is_empty() {
-            return Err("no model is set for this device: give it one by `devices add --model`".into());
+            return Err(NO_MODEL.into());
         }
         let Frame { network_time: network, is_delayed, .. } = *frame;
         let times = Times { reception: self.wall_now(at), network, is_delayed, ..Times::default() };

@@ -52,6 +52,7 @@ use crate::notify::plan::Plan;
 use crate::rules::{self, At, Decision, Event, Tick, What};
 use crate::store::Store;
 use crate::store::epochs::EpochRow;
+use crate::store::frames::KeptFrame;
 use crate::store::registry::Place;
 
 use self::duplicates::Duplicates;
@@ -120,6 +121,8 @@ pub struct Core {
     scripts: scripts::Scripts,
     /// Frames that wait for their script, oldest first.
     scripted: VecDeque<scripted::Waiting>,
+    /// Those of former runs, whose time is not known yet.
+    unplaced: Vec<(DeviceNo, KeptFrame)>,
     /// Called when a sender may have something to do, or the board may have changed.
     on_calls: Option<Box<dyn Fn() + Send>>,
     /// Called when something of lane 0 is committed that should not wait.
@@ -217,6 +220,7 @@ impl Core {
         if self.decode_waiting() {
             self.flush_if_due(self.clock.mono());
         }
+        report(self.decode_placed(), "decode what the hub had stored before it stopped");
         self.keep_house(now);
         self.tend_power(now);
         std::mem::take(&mut self.releasable)

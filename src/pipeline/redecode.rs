@@ -45,6 +45,18 @@ struct Done {
     without_model: u64,
 }
 
+/// What came of a kept frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Redecoded {
+    Decoded,
+    /// Nothing vouches for its time yet.
+    Unplaced,
+    WithoutModel,
+    SetAside,
+    /// The codec's own reason.
+    Failed(String),
+}
+
 impl Core {
     pub(super) fn redecode(&mut self, request: &Redecode) -> Result<Value> {
         if request.device.is_none() && !request.all {
@@ -94,13 +106,14 @@ impl Core {
     }
 
     /// One frame that has no readings yet.
-    pub(super) fn redecode_one(&mut self, device: DeviceNo, frame: &KeptFrame) -> Result<()> {
+    pub(super) fn redecode_one(&mut self, device: DeviceNo, frame: &KeptFrame) -> Result<Redecoded> {
         let (wall, _) = self.wall_of(frame.stamp);
         let from = UnixMs(wall.0.saturating_sub(HISTORY_MS_MAX));
         let mut known = Known::of(self.store.connection(), device, from, wall)?;
         let spans = rows::assignment_spans(self.store.connection(), device)?;
-        self.redecode_frame(device, frame, &mut known, &spans, &mut Done::default());
-        self.flush()
+        let redecoded = self.redecode_frame(device, frame, &mut known, &spans, &mut Done::default());
+        self.flush()?;
+        Ok(redecoded)
     }
 
     /// Returns the number of the first frame that was not looked at.
@@ -141,24 +154,26 @@ impl Core {
         known: &mut Known,
         spans: &[AssignmentSpan],
         done: &mut Done,
-    ) {
+    ) -> Redecoded {
         done.frames += 1;
         let (wall, is_placed) = self.wall_of(frame.stamp);
         if !is_placed {
             done.unplaced += 1;
-            return;
+            return Redecoded::Unplaced;
         }
-        let model = self.registry.device(device).map(|device| device.model.clone()).unwrap_or_default();
+        let model = self.model_of(device).to_owned();
         if model.is_empty() {
             done.without_model += 1;
-            return;
+            return Redecoded::WithoutModel;
         }
         if self.scripts.is_set_aside(&model.to_ascii_lowercase()) {
             done.set_aside += 1;
-            return;
+            return Redecoded::SetAside;
         }
-        let decoded = self.decode_payload(&model, frame.f_port, &frame.bytes, Some(wall));
-        let Ok(measurements) = decoded else { return };
+        let measurements = match self.decode_payload(&model, frame.f_port, &frame.bytes, Some(wall)) {
+            Ok(measurements) => measurements,
+            Err(reason) => return Redecoded::Failed(reason),
+        };
         done.decoded += 1;
         let before = done.readings + done.known;
         // Several values of one frame may have one time; of another frame they are repeats of its history.
@@ -190,8 +205,10 @@ impl Core {
         if frame.outcome == Outcome::Undecodable {
             let gave = done.readings + done.known > before;
             let outcome = if gave { Outcome::Reading } else { Outcome::Event };
-            self.group.push(Write::Redecoded { frame: frame.no, outcome });
+            let detail = "decoded again".to_owned();
+            self.group.push(Write::Redecoded { frame: frame.no, outcome, detail });
         }
+        Redecoded::Decoded
     }
 
     fn unit_then(&self, spans: &[AssignmentSpan], probe: Probe, at: UnixMs) -> Option<UnitNo> {

@@ -119,6 +119,7 @@ impl Core {
             pairings: Vec::new(),
             scripts,
             scripted: VecDeque::new(),
+            unplaced: Vec::new(),
             on_calls: None,
         };
         if is_first_row {

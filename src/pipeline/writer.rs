@@ -177,8 +177,8 @@ impl Writer<'_> {
             Write::Decoded { key, outcome, detail } => {
                 frames::settle(tx, (key.stamp, key.dedup), *outcome, detail.as_deref()).map_err(Into::into)
             }
-            Write::Redecoded { frame, outcome } => {
-                frames::set_outcome(tx, *frame, *outcome, "decoded again").map_err(Into::into)
+            Write::Redecoded { frame, outcome, detail } => {
+                frames::set_outcome(tx, *frame, *outcome, detail).map_err(Into::into)
             }
             Write::Input(row) => inputs::append(tx, row).map_err(Into::into),
             Write::Door { unit, device, is_open, stamp, seq, open_for_ms } => {

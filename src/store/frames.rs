@@ -259,13 +259,18 @@ pub fn settle(
     Ok(())
 }
 
-/// Frames of devices with this detail among the newest, oldest first, at most `max`.
-pub fn with_detail(connection: &Connection, detail: &str, max: usize) -> Result<Vec<(DeviceNo, KeptFrame)>> {
+/// Frames of devices with this detail among the newest, and with numbers after `after`, oldest first, at most `max`.
+pub fn with_detail(
+    connection: &Connection,
+    detail: &str,
+    after: i64,
+    max: usize,
+) -> Result<Vec<(DeviceNo, KeptFrame)>> {
     let sql = "SELECT no, segment, mono_ms, source, f_port, rssi, outcome, bytes, device_no FROM hub_frames
-        WHERE no > (SELECT max(no) FROM hub_frames) - ?1 AND device_no IS NOT NULL AND f_port IS NOT NULL
+        WHERE no > max(?5, (SELECT max(no) FROM hub_frames) - ?1) AND device_no IS NOT NULL AND f_port IS NOT NULL
             AND length(bytes) < ?2 AND outcome = 'undecodable' AND detail = ?3
         ORDER BY no LIMIT ?4";
-    let bounds = params![SETTLE_WITHIN, FRAME_BYTES_MAX as i64, detail, max as i64];
+    let bounds = params![SETTLE_WITHIN, FRAME_BYTES_MAX as i64, detail, max as i64, after];
     let frames = connection
         .prepare_cached(sql)?
         .query_map(bounds, |row| Ok((DeviceNo(row.get(8)?), kept(row)?)))?

@@ -3,8 +3,9 @@
 use std::sync::Mutex;
 
 use super::lorawan::{Air, GATEWAY, KEY};
-use super::scripts::{GOOD, MANIFEST, sent};
+use super::scripts::{BROKEN, GOOD, MANIFEST, sent};
 use super::*;
+use crate::clock::NtpState;
 use crate::codec::script::Script;
 use crate::lorawan::tests::sensor::{Sensor, Up};
 use crate::pipeline::group::WRITES_MAX;
@@ -74,16 +75,118 @@ fn what_was_answered_and_not_decoded_before_a_power_cut_is_decoded_after_it() {
     air.hub.check_audit();
 }
 
-#[test]
-fn frames_wait_in_their_order_and_not_without_a_bound() {
-    let mut hub = Hub::new();
+/// A hub with a fridge, a freezer and a device of the script's model in the fridge.
+fn with_logger() -> Hub {
+    with_logger_at(TestClock::new(MonoMs(10 * SECOND), UnixMs(NOW)))
+}
+
+fn with_logger_at(clock: TestClock) -> Hub {
+    let mut hub = Hub::with_clock(clock);
     hub.stop();
     hub.codecs = codecs();
     hub.start();
     hub.add_unit("Fridge", "fridge");
+    hub.add_unit("Freezer", "freezer");
     hub.ask(
         json!({ "request": "devices_add", "address": eui(1), "model": "custom/logger", "unit": "Fridge" }),
     );
+    hub
+}
+
+fn hear_only(hub: &mut Hub, frame: Frame) {
+    hub.core().hear(SourceEvent::Frame(Box::new(frame)));
+}
+
+#[test]
+fn a_frame_waits_only_where_its_device_listens_and_the_kept_one_tells_all() {
+    let mut hub = with_logger();
+    hub.ask(json!({
+        "request": "devices_add", "address": eui(2), "unit": "Freezer", "probe": "external",
+    }));
+    let mut counter = 0;
+    let mut check = |change: &dyn Fn(&mut Frame), waiting: usize| {
+        counter += 1;
+        let mut frame = sent(counter, &[1, 0x90]);
+        change(&mut frame);
+        hear_only(&mut hub, frame.clone());
+        assert_eq!(hub.core().scripted.len(), waiting, "{frame:?}");
+        hub.commit();
+        assert_eq!(hub.outcomes().last().unwrap(), "reading", "{frame:?}");
+    };
+    check(&|_| {}, 1);
+    check(&|frame| frame.sender.source = Source::Mqtt, 0);
+    check(&|frame| frame.is_delayed = true, 0);
+    check(&|frame| frame.network_time = Some(UnixMs(NOW)), 0);
+    // Its model is not kept.
+    check(&|frame| (frame.sender.address, frame.model) = (eui(2), Some("custom/logger".into())), 0);
+    hub.check_audit();
+}
+
+/// What becomes of 70 frames whose scripts had not run when the power was cut, and which `change` was done to meanwhile.
+#[track_caller]
+fn check_interrupted(change: &dyn Fn(&mut Hub), want: &str, readings: &str) {
+    let mut hub = with_logger();
+    for counter in 1..=70 {
+        hub.hear(sent(counter, &[1, counter as u8]));
+        hub.pass(SECOND);
+    }
+    hub.commit();
+    hub.cut_power();
+    {
+        let store = rusqlite::Connection::open(hub.dir.path().join("hub.db")).unwrap();
+        store
+            .execute(
+                "UPDATE hub_frames SET outcome = 'undecodable', detail = 'its script has not run yet'",
+                [],
+            )
+            .unwrap();
+        store.execute("DELETE FROM hub_log", []).unwrap();
+    }
+    change(&mut hub);
+    hub.start();
+    let fates = hub.rows("SELECT DISTINCT outcome || ': ' || detail FROM hub_frames");
+    assert!(fates.iter().all(|fate| fate.starts_with(want)), "{fates:?}");
+    assert_eq!(hub.row("SELECT count(*) FROM hub_log"), readings, "{want}");
+    hub.check_audit();
+}
+
+#[test]
+fn whatever_comes_of_it_an_interrupted_frame_waits_no_longer() {
+    check_interrupted(&|_| {}, "reading: decoded again", "70");
+    let broken = |hub: &mut Hub| {
+        let script = Script::new("logger", BROKEN, MANIFEST).unwrap();
+        hub.codecs = Arc::new(Codecs::with(vec![script]));
+    };
+    check_interrupted(&broken, "undecodable: logger.js line 1: ", "0");
+    let nameless = |hub: &mut Hub| {
+        let store = rusqlite::Connection::open(hub.dir.path().join("hub.db")).unwrap();
+        store.execute("UPDATE hub_devices SET model = ''", []).unwrap();
+    };
+    check_interrupted(&nameless, "undecodable: no model is set for this device", "0");
+}
+
+#[test]
+fn an_interrupted_frame_of_a_time_not_known_yet_waits_for_it() {
+    let clock = TestClock::new(MonoMs(10 * SECOND), UnixMs(10 * SECOND));
+    clock.set_ntp(NtpState::Unsynchronized);
+    let mut hub = with_logger_at(clock);
+    hear_only(&mut hub, sent(1, &[1, 0x90]));
+    hub.core().flush().unwrap();
+    hub.cut_power();
+    hub.start();
+    hub.pass(MINUTE);
+    assert_eq!((hub.outcomes(), hub.readings()), (vec![NOT_RUN_YET.to_owned()], vec![]));
+    hub.clock.set_wall(UnixMs(NOW));
+    hub.clock.set_ntp(NtpState::Synchronized { error_ms: 5 });
+    hub.pass(MINUTE);
+    assert_eq!(hub.outcomes(), ["reading: decoded again"]);
+    assert_eq!(hub.row("SELECT temperature, tag & 2 FROM hub_log"), "400|2");
+    hub.check_audit();
+}
+
+#[test]
+fn frames_wait_in_their_order_and_not_without_a_bound() {
+    let mut hub = with_logger();
     let count = WAITING_MAX as u32 + 6;
     for counter in 1..=count {
         hub.core().hear(SourceEvent::Frame(Box::new(sent(counter, &[1, counter as u8]))));

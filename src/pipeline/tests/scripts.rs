@@ -14,7 +14,7 @@ pub(super) const GOOD: &str = "function decodeUplink(input) {
     var b = input.bytes, out = {t: (b[0] << 24 >> 16 | b[1]) / 100, log: []};
     if (b.length > 2) out.log.push({at: input.recvTime.getTime() - b[3] * 60000, t: b[2] / 10});
     return {data: out, warnings: b.length > 2 ? ['a log'] : []}; }";
-const BROKEN: &str = "function decodeUplink(input) { return {data: {t: input.byte[0]}}; }";
+pub(super) const BROKEN: &str = "function decodeUplink(input) { return {data: {t: input.byte[0]}}; }";
 
 impl Hub {
     /// A new program with this script as custom/logger.

@@ -32,9 +32,6 @@ pub(super) struct Fate {
 impl Core {
     /// Takes one frame all the way to the open group; where a script must read it, its bytes first.
     pub(super) fn take_frame(&mut self, frame: &Frame, is_kept: bool) {
-        if self.scripted.len() >= scripted::WAITING_MAX {
-            self.decode_waiting();
-        }
         let at = self.not_before(frame.at);
         let stamp = Stamp { segment: self.segment, mono: at };
         self.counters.add("frames.heard", &frame.sender.port, 1);

@@ -192,6 +192,7 @@ impl Core {
         if !self.pairings.is_empty() {
             self.complete_joinless(frame, now);
         }
+        self.make_room_for_scripts();
         let heard_before = self.duplicates.mark();
         let is_kept = self.group.admit(now);
         self.take_frame(frame, is_kept);

@@ -42,6 +42,13 @@ impl Core {
         is_awaited && is_script(device)
     }
 
+    /// Before a frame is heard, so that nothing of one that waits is mistaken for its.
+    pub(super) fn make_room_for_scripts(&mut self) {
+        if self.scripted.len() >= WAITING_MAX {
+            self.decode_waiting();
+        }
+    }
+
     /// The frame is in the open group, or was committed, under `key`.
     pub(super) fn wait_for_script(&mut self, frame: &Frame, device: DeviceNo, key: FrameKey) {
         self.scripted.push_back(Waiting { frame: Frame { ack: None, ..frame.clone() }, device, key });

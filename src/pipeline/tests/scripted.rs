@@ -185,6 +185,34 @@ fn an_interrupted_frame_of_a_time_not_known_yet_waits_for_it() {
 }
 
 #[test]
+fn a_frame_that_does_not_fit_is_not_kept_however_many_scripts_wait() {
+    let mut hub = with_logger();
+    hub.pair(2, "Freezer");
+    let mut counter = 0;
+    while hub.core().group.writes.len() < WRITES_MAX - WAITING_MAX {
+        counter += 1;
+        hear_only(&mut hub, climate(2, counter, -1_900));
+    }
+    for counter in 1..=WAITING_MAX as u32 {
+        hear_only(&mut hub, sent(counter, &[1, counter as u8]));
+    }
+    assert_eq!(hub.core().scripted.len(), WAITING_MAX);
+    let ack = AckToken { source: 1, connection: 1, message: 77 };
+    let refused = Frame { ack: Some(ack), ..climate(2, counter + 1, -2_000) };
+    hub.hear(refused.clone());
+    let stored = "SELECT count(*) FROM hub_log WHERE temperature = -2000";
+    hub.commit();
+    assert_eq!((hub.row(stored).as_str(), hub.acks.contains(&77)), ("0", false));
+    hub.hear(refused);
+    hub.commit();
+    assert_eq!((hub.row(stored).as_str(), hub.acks.contains(&77)), ("1", true));
+    hub.pass(WAITING_MAX as i64 * SECOND);
+    let of_scripts = "SELECT count(*) FROM hub_log WHERE unit_no = 1";
+    assert_eq!(hub.row(of_scripts), WAITING_MAX.to_string(), "none of those that wait is lost");
+    hub.check_audit();
+}
+
+#[test]
 fn frames_wait_in_their_order_and_not_without_a_bound() {
     let mut hub = with_logger();
     let count = WAITING_MAX as u32 + 6;

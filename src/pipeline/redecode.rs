@@ -69,8 +69,7 @@ impl Core {
             bail!("--to lies before --from");
         }
         // The store must say what there is, and nothing may be decoded here that is about to be.
-        self.decode_all_waiting();
-        self.flush()?;
+        self.flush_decoded()?;
         let devices: Vec<DeviceNo> = match request.device.as_deref() {
             None => self.registry.devices.iter().map(|device| device.no).collect(),
             Some(text) => match self.registry.find_device(text) {

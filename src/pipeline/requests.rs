@@ -143,7 +143,7 @@ impl Core {
         };
         let unit = add.unit.as_deref().map(|text| self.unit_named(text)).transpose()?;
         let device = self.new_device(add, model.map_or("", |model| model.name))?;
-        self.flush()?;
+        self.flush_decoded()?;
         let stamp = self.stamp_now();
         let now_ms = self.wall_of(stamp).0.0;
         let hub = self.place.hub;
@@ -181,7 +181,7 @@ impl Core {
         let measuring = self.settings.codecs.measuring_of(&device.model);
         let probe = assign.probe.as_deref().map_or(Ok(measuring), parse_probe)?;
         let unit = assign.unit.as_deref().map(|text| self.unit_named(text)).transpose()?;
-        self.flush()?;
+        self.flush_decoded()?;
         let stamp = self.stamp_now();
         let now_ms = self.wall_of(stamp).0.0;
         let tx = self.store.transaction()?;

@@ -69,6 +69,12 @@ impl Core {
         true
     }
 
+    /// Commits what was heard before a person or central changes what it means, all of it decoded.
+    pub(super) fn flush_decoded(&mut self) -> Result<()> {
+        self.decode_all_waiting();
+        self.flush()
+    }
+
     pub(super) fn decode_all_waiting(&mut self) {
         while self.decode_waiting() {}
     }

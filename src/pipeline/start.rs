@@ -178,6 +178,8 @@ impl Core {
 
     /// Tells the rules the configuration, if it is another than they know.
     pub(super) fn configure(&mut self) -> Result<()> {
+        // What waits was heard under the former one. A pairing, which does not wait for scripts, comes here with some.
+        self.decode_all_waiting();
         self.registry = Registry::load(self.store.connection(), self.place)?;
         for name in &self.registry.unreadable_schedules {
             tracing::warn!("schedule of rule {name} cannot be read: the rule counts as always in force");

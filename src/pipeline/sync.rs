@@ -234,7 +234,7 @@ impl Core {
     }
 
     pub fn apply_snapshot(&mut self, snapshot: &Snapshot) -> Result<Outcome> {
-        self.flush()?;
+        self.flush_decoded()?;
         let stamp = self.stamp_now();
         let now = self.wall_of(stamp).0;
         let codecs = self.settings.codecs.clone();
@@ -293,7 +293,7 @@ impl Core {
 
     /// Takes the place that central gave: one transaction.
     pub fn enrol(&mut self, commit: &EnrolCommit) -> Result<Enrolled> {
-        self.flush()?;
+        self.flush_decoded()?;
         self.save(self.clock.mono())?;
         let stamp = self.stamp_now();
         let now = self.wall_of(stamp).0;

@@ -213,6 +213,33 @@ fn a_frame_that_does_not_fit_is_not_kept_however_many_scripts_wait() {
 }
 
 #[test]
+fn what_was_heard_before_a_move_is_of_the_unit_it_was_in() {
+    let devices_add = json!({ "request": "devices_add", "address": eui(3), "unit": "Freezer" });
+    let assign = json!({ "request": "devices_assign", "device": eui(1), "unit": "Freezer" });
+    for (move_it, units) in [
+        ((&|hub: &mut Hub| drop(hub.ask(assign.clone()))) as &dyn Fn(&mut Hub), ["1", "2"]),
+        (&|hub: &mut Hub| drop(hub.ask(devices_add.clone())), ["1", "1"]),
+        // As a pairing does it.
+        (
+            &|hub: &mut Hub| {
+                hub.core().store.connection().execute("UPDATE hub_assignments SET unit_no = 2", []).unwrap();
+                hub.core().configure().unwrap();
+            },
+            ["1", "2"],
+        ),
+    ] {
+        let mut hub = with_logger();
+        hear_only(&mut hub, sent(1, &[1, 0x90]));
+        move_it(&mut hub);
+        assert!(hub.core().scripted.is_empty());
+        hear_only(&mut hub, sent(2, &[1, 0x90]));
+        hub.commit();
+        assert_eq!(hub.rows("SELECT unit_no FROM hub_log ORDER BY seq"), units);
+        hub.check_audit();
+    }
+}
+
+#[test]
 fn frames_wait_in_their_order_and_not_without_a_bound() {
     let mut hub = with_logger();
     let count = WAITING_MAX as u32 + 6;

@@ -1,6 +1,7 @@
 //! What a gateway hands over and what it is handed, whatever protocol it speaks.
 
 use super::ids::Eui;
+use super::phy;
 use super::rate::DataRate;
 use super::udp::{Stat, TxError};
 use crate::domain::{MonoMs, UnixMs};
@@ -11,6 +12,17 @@ pub struct GatewayFrame {
     /// The PHY payload, header to MIC.
     pub phy: Vec<u8>,
     pub reception: Reception,
+}
+
+impl GatewayFrame {
+    /// Without what only the gateway itself can say: how to answer by it, how well it heard, what time it was. None of a
+    /// join, which is of no use unanswered and would make the gateway's own copy a late one.
+    pub fn unvouched(self) -> Option<Self> {
+        let Self { phy, reception } = self;
+        let reception =
+            Reception { rssi_dbm: None, snr_tenths: None, context: None, gnss: None, ..reception };
+        (!phy::is_join(&phy)).then_some(Self { phy, reception })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +99,9 @@ pub struct Downlink {
 pub enum GatewayEvent {
     /// A listed gateway is there, with what it heard and what it says of itself.
     Heard { gateway: Eui, frames: Vec<GatewayFrame>, stat: Option<Stat>, at: MonoMs },
+    /// Frames in the name of a listed gateway, from an address that is not its own: good for what devices signed, and for
+    /// nothing that the gateway alone can say.
+    Unvouched { gateway: Eui, frames: Vec<GatewayFrame> },
     /// One that is not listed would like to bring frames.
     Stranger { gateway: Eui, at: MonoMs },
     /// What became of the order with this token.

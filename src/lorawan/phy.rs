@@ -36,6 +36,11 @@ pub enum PhyError {
     Proprietary,
 }
 
+/// Whether it is a join-request, going by its header.
+pub fn is_join(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|header| header >> 5 == 0)
+}
+
 /// Takes an uplink apart; nothing in it is to be believed before its MIC was checked.
 pub fn parse(bytes: &[u8]) -> Result<Uplink, PhyError> {
     if bytes.len() > PHY_BYTES_MAX {

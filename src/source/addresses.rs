@@ -1,5 +1,5 @@
 //! Where each packet forwarder speaks from. Semtech UDP has no passwords: whoever names a listed EUI would get that gateway's
-//! orders, so a gateway that is there is heard from one address only. Pure.
+//! orders, so a gateway that is there gets them, and tells of them, at one address only. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

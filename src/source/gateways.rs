@@ -175,12 +175,12 @@ impl Serving<'_> {
             self.counters.add("lorawan.datagrams", "another_address", 1);
             if is_news {
                 tracing::warn!(
-                    "{} speaks for gateway {gateway}, which is heard from another address: it is not believed before that \
-                     one is silent; `gateway_addresses` under [lorawan] says which is right",
+                    "{} speaks for gateway {gateway}, which is heard from another address: its devices' frames are taken, and \
+                     nothing is sent by it before that one is silent; `gateway_addresses` under [lorawan] says which is right",
                     from.ip()
                 );
             }
-            return Ok(());
+            return self.take_unvouched(datagram, from).await;
         }
         let token = u16::from_be_bytes(datagram.token);
         if matches!(datagram.body, Body::TxAck(_)) && !self.ordered.settle(token, gateway) {
@@ -188,11 +188,7 @@ impl Serving<'_> {
             return Ok(());
         }
         self.counters.add("lorawan.datagrams", "taken", 1);
-        if let Some(ack) = datagram.ack()
-            && let Err(error) = self.socket.send_to(&ack, from).await
-        {
-            debug!("an acknowledgement to {from} cannot be sent: {error}");
-        }
+        self.acknowledge(&datagram, from).await;
         let forwarder = self.forwarders.entry(gateway).or_insert(Forwarder { heard: at, pull: None });
         forwarder.heard = at;
         if datagram.body == Body::Pull {
@@ -202,6 +198,29 @@ impl Serving<'_> {
         self.presence.up().await?;
         let event = self.event(datagram, can_send, at);
         self.presence.send(SourceEvent::Gateway(Box::new(event))).await
+    }
+
+    /// From an address that is not the gateway's, or so it seems: the one that was there first may be the wrong one. What
+    /// devices signed is as good as ever; the address gets no orders and says nothing of them.
+    async fn take_unvouched(&mut self, datagram: Datagram, from: SocketAddr) -> Result<()> {
+        // What is taken is acknowledged, so that no gateway brings it again.
+        if matches!(datagram.body, Body::Push { .. }) {
+            self.acknowledge(&datagram, from).await;
+        }
+        let Datagram { gateway, body: Body::Push { frames, .. }, .. } = datagram else { return Ok(()) };
+        let frames: Vec<GatewayFrame> = frames.into_iter().filter_map(GatewayFrame::unvouched).collect();
+        if frames.is_empty() {
+            return Ok(());
+        }
+        self.presence.send(SourceEvent::Gateway(Box::new(GatewayEvent::Unvouched { gateway, frames }))).await
+    }
+
+    async fn acknowledge(&self, datagram: &Datagram, to: SocketAddr) {
+        if let Some(ack) = datagram.ack()
+            && let Err(error) = self.socket.send_to(&ack, to).await
+        {
+            debug!("an acknowledgement to {to} cannot be sent: {error}");
+        }
     }
 
     fn event(&self, datagram: Datagram, can_send: bool, at: MonoMs) -> GatewayEvent {

@@ -9,8 +9,8 @@ use crate::lorawan::phy::Uplink;
 
 /// How long other gateways have; it comes off the time for an answer.
 const COLLECT_MS: i64 = 200;
-/// The same once every gateway there is has heard a frame: what comes then is at most the same frame on another channel, in the
-/// same datagram or, since forwarders look every 10 ms, in the next.
+/// The same once every gateway there is has heard a frame and could answer it: what comes then is at most the same frame on
+/// another channel, in the same datagram or, since forwarders look every 10 ms, in the next.
 const GHOSTS_MS: i64 = 20;
 /// How long the same bytes are taken for the same transmission. A device sends a frame again after its second window at the
 /// earliest, 2 s later.
@@ -33,7 +33,7 @@ pub(super) struct Air {
     seen: VecDeque<(MonoMs, Vec<u8>)>,
 }
 
-/// Whose a frame says it is; its MIC is not checked yet.
+/// Whose a frame says it is, where a gateway vouches for having heard it; its MIC is not checked yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose {
     Known,
@@ -55,6 +55,9 @@ impl Air {
         let GatewayFrame { phy, reception } = frame;
         let at = reception.at;
         if let Some(open) = self.open.iter_mut().find(|open| open.phy == phy) {
+            if whose == Whose::Known {
+                open.whose = whose;
+            }
             let received = open.add(reception);
             open.close_early(self.gateways);
             return received;
@@ -107,7 +110,9 @@ impl Air {
 
 impl Open {
     fn close_early(&mut self, gateways: usize) {
-        if gateways > 0 && self.heard.len() >= gateways.min(HEARD_MAX) {
+        // A copy that cannot be answered by is no reason to wait no longer for one that can.
+        let answerable = self.heard.iter().filter(|heard| heard.context.is_some()).count();
+        if gateways > 0 && answerable >= gateways.min(HEARD_MAX) {
             let last_at = self.heard.iter().map(|heard| heard.at).max().unwrap_or(self.first_at);
             self.closes_at = self.closes_at.min(MonoMs(last_at.0 + GHOSTS_MS));
         }
@@ -115,7 +120,9 @@ impl Open {
 
     fn add(&mut self, reception: Reception) -> Received {
         if let Some(same) = self.heard.iter_mut().find(|heard| heard.gateway == reception.gateway) {
-            if strength(&reception) > strength(same) {
+            // One that the gateway does not vouch for makes room for its own.
+            let worth = |copy: &Reception| (copy.context.is_some(), strength(copy));
+            if worth(&reception) > worth(same) {
                 *same = reception;
             }
             return Received::Ghost;

@@ -156,6 +156,16 @@ impl Lns {
 
     /// Takes in a frame. Call [`Lns::poll`] at [`Lns::deadline`].
     pub fn receive(&mut self, frame: GatewayFrame) -> Received {
+        self.collect(frame, true)
+    }
+
+    /// The same with one that a gateway may not have heard at all ([`GatewayFrame::unvouched`]): whoever makes up many of a
+    /// known device's address takes no place of others.
+    pub fn receive_unvouched(&mut self, frame: GatewayFrame) -> Received {
+        self.collect(frame, false)
+    }
+
+    fn collect(&mut self, frame: GatewayFrame, is_vouched: bool) -> Received {
         let (lowest, highest) = self.config.region.band_hz();
         if !(lowest..=highest).contains(&frame.reception.hz) {
             return Received::Refused(Unusable::Band(frame.reception.hz));
@@ -166,7 +176,8 @@ impl Lns {
                     PhyUplink::Join(request) => self.devices.contains_key(&request.dev_eui),
                     PhyUplink::Data(data) => self.addresses.contains_key(&data.dev_addr),
                 };
-                self.air.receive(uplink, if is_known { Whose::Known } else { Whose::Strange }, frame)
+                let whose = if is_known && is_vouched { Whose::Known } else { Whose::Strange };
+                self.air.receive(uplink, whose, frame)
             }
             Err(error) => Received::Refused(error.into()),
         }

@@ -230,6 +230,57 @@ fn frames_are_judged_in_the_order_they_were_heard_and_a_flood_is_bounded() {
 }
 
 #[test]
+fn what_no_gateway_vouches_for_is_read_and_never_answered_by() {
+    // The gateway's own copy comes not at all, or before, or after it.
+    for own_ms in [None, Some(-5), Some(150)] {
+        let mut hub = Hub::new(Region::Eu868);
+        hub.lns.expect_gateways(1);
+        let mut sensor = hub.joined(1, MacVersion::V1_0_3);
+        let frame = sensor.send(&Up { confirmed: true, ..reading("x") });
+        hub.now += 10_000;
+        if own_ms == Some(-5) {
+            hub.receive(&frame, GATEWAY, -5);
+        }
+        let copy = GatewayFrame { phy: frame.clone(), reception: hub.reception(GATEWAY, 0) };
+        let copy = copy.unvouched().expect("it is no join");
+        let want = if own_ms == Some(-5) { Received::Ghost } else { Received::Collecting };
+        assert_eq!(hub.lns.receive_unvouched(copy), want);
+        let waits_ms = if own_ms == Some(-5) { 15 } else { 200 };
+        assert_eq!(hub.lns.deadline(), Some(MonoMs(hub.now + waits_ms)), "{own_ms:?}");
+        if own_ms == Some(150) {
+            // However little it says of the signal.
+            let own = Reception { rssi_dbm: None, snr_tenths: None, ..hub.reception(GATEWAY, 150) };
+            assert_eq!(hub.lns.receive(GatewayFrame { phy: frame, reception: own }), Received::Ghost);
+        }
+        let step = hub.close().remove(0);
+        let answer = hub.store_and_send(step);
+        assert_eq!(payload(&answer), b"x", "{own_ms:?}");
+        assert_eq!(uplink(&answer).margin_tenths.is_some(), own_ms == Some(-5));
+        assert_eq!(answer.downlink.is_some(), own_ms.is_some(), "{own_ms:?}");
+    }
+
+    let mut hub = Hub::new(Region::Eu868);
+    let mut sensor = hub.joined(1, MacVersion::V1_0_3);
+    hub.now += 10_000;
+    let join = Sensor::new(2, KEY).join_request();
+    let copy =
+        |hub: &Hub, phy: Vec<u8>| GatewayFrame { phy, reception: hub.reception(GATEWAY, 0) }.unvouched();
+    assert_eq!(copy(&hub, join), None);
+    // Made up in a known device's name: they displace nobody.
+    let frame = sensor.send(&reading("x"));
+    for n in 1_000..1_300_u16 {
+        let mut forged = frame.clone();
+        forged[6..8].copy_from_slice(&n.to_le_bytes());
+        let forged = copy(&hub, forged).expect("it is no join");
+        hub.lns.receive_unvouched(forged);
+    }
+    let frame = sensor.send(&reading("z"));
+    assert_eq!(hub.receive(&frame, GATEWAY, 0), Received::Collecting);
+    let heard = hub.close().into_iter().filter(|step| matches!(step.event, Event::Uplink(_))).count();
+    assert_eq!(heard, 1, "its own");
+}
+
+#[test]
 fn nothing_is_sent_before_it_is_stored_and_counters_that_may_lag_lag() {
     let mut hub = Hub::new(Region::Eu868);
     let mut sensor = hub.joined(1, MacVersion::V1_0_3);

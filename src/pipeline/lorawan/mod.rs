@@ -14,7 +14,7 @@ pub use network::{Listed, Network, WallOffset};
 use crate::domain::{DeviceNo, MonoMs, Stamp};
 use crate::lorawan::gateway::GatewayEvent;
 use crate::lorawan::ids::Eui;
-use crate::lorawan::server::{Event, Now, Received, Sealed, Step, Uplink, Withheld};
+use crate::lorawan::server::{Event, Now, Sealed, Step, Uplink, Withheld};
 use crate::lorawan::udp::TxError;
 
 use super::Core;
@@ -32,15 +32,11 @@ impl Core {
                 if !network.note_contact(gateway, &frames, stat.as_ref(), at) {
                     return;
                 }
-                for frame in frames {
-                    let name = match network.lns.receive(frame) {
-                        Received::Collecting => "heard",
-                        Received::AlsoHeard => "heard_twice",
-                        Received::Ghost => "ghost",
-                        Received::Late => "late",
-                        Received::Refused(why) => why.name(),
-                    };
-                    self.counters.add("lorawan.frames", name, 1);
+                network.receive(frames, true, &self.counters);
+            }
+            GatewayEvent::Unvouched { gateway, frames } => {
+                if network.gateways.contains_key(&gateway) {
+                    network.receive(frames, false, &self.counters);
                 }
             }
             GatewayEvent::Stranger { gateway, at } => {

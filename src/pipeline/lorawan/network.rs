@@ -11,7 +11,7 @@ use crate::counters::Counters;
 use crate::domain::{MonoMs, UnixMs};
 use crate::lorawan::gateway::{Downlink, GatewayFrame, Order};
 use crate::lorawan::ids::Eui;
-use crate::lorawan::server::{Config, Lns, Sealed};
+use crate::lorawan::server::{Config, Lns, Received, Sealed};
 use crate::lorawan::session::Device;
 use crate::lorawan::udp::Stat;
 use crate::pipeline::Core;
@@ -92,6 +92,21 @@ impl Network {
         known.row.frames += frames.len() as u64;
         known.radio.hear(frames, stat);
         true
+    }
+
+    pub(super) fn receive(&mut self, frames: Vec<GatewayFrame>, is_vouched: bool, counters: &Counters) {
+        for frame in frames {
+            let received =
+                if is_vouched { self.lns.receive(frame) } else { self.lns.receive_unvouched(frame) };
+            let name = match received {
+                Received::Collecting => "heard",
+                Received::AlsoHeard => "heard_twice",
+                Received::Ghost => "ghost",
+                Received::Late => "late",
+                Received::Refused(why) => why.name(),
+            };
+            counters.add("lorawan.frames", name, 1);
+        }
     }
 
     /// True the first time.

@@ -25,6 +25,7 @@ pub mod writer;
 mod entered;
 mod housekeeping;
 mod ingest;
+mod judging;
 mod pairing;
 pub mod people;
 mod power;
@@ -49,7 +50,7 @@ use crate::domain::{DeviceNo, MonoMs, Seq, Stamp, UnitNo};
 use crate::frame::{AckToken, Frame, SourceEvent};
 use crate::notify::Report;
 use crate::notify::plan::Plan;
-use crate::rules::{self, At, Decision, Event, Tick, What};
+use crate::rules::{self, Decision, Event, Tick};
 use crate::store::Store;
 use crate::store::epochs::EpochRow;
 use crate::store::frames::KeptFrame;
@@ -63,7 +64,6 @@ use self::senders::{Impostors, Senders};
 use self::settings::Settings;
 use self::standing::Standings;
 use self::time::Times;
-use crate::store::inputs::{Input, InputRow};
 
 /// Bytes of randomness on demand.
 pub type Random = Box<dyn FnMut(&mut [u8]) + Send>;
@@ -265,61 +265,6 @@ impl Core {
         self.take_input(event, Stamp { segment: self.segment, mono: now });
     }
 
-    /// Stores an input of the rules and judges it.
-    fn take_input(&mut self, event: Event, stamp: Stamp) -> Seq {
-        let seq = self.next_seq();
-        self.group.opened.get_or_insert(stamp.mono);
-        let input = Input { tick_base: self.tick_base, event };
-        match input.encode() {
-            Ok(body) => {
-                let kind = kind(&input.event).to_owned();
-                self.group.push(Write::Input(InputRow { epoch_no: self.epoch.no, seq, kind, stamp, body }));
-            }
-            // Plain data always encodes; were it ever not to, the event is judged all the same.
-            Err(error) => tracing::error!(%error, "an input of the rules cannot be stored: {error}"),
-        }
-        let event = input.event;
-        self.judge(&event, stamp.mono, Seq(seq.0 - 1));
-        seq
-    }
-
-    fn judge(&mut self, event: &Event, at: MonoMs, after: Seq) {
-        let at = At { tick: self.tick_at(at), epoch: self.epoch.epoch, after };
-        let mut decisions = std::mem::take(&mut self.decisions);
-        rules::step(&mut self.rules, event, at, &mut decisions);
-        for decision in decisions.drain(..) {
-            self.decided(decision);
-        }
-        self.decisions = decisions;
-    }
-
-    fn decided(&mut self, decision: Decision) {
-        let stamp = Stamp { segment: self.segment, mono: MonoMs(decision.tick.0 - self.tick_base) };
-        let message = decide::message(&decision, &self.registry);
-        if decide::is_urgent(&decision.what) {
-            self.group.is_urgent = true;
-        }
-        match decide::severity_of(&decision.what) {
-            Some(severity) => tracing::warn!(alert.severity = %severity, "{message}"),
-            None => tracing::info!("{message}"),
-        }
-        self.group.opened.get_or_insert(stamp.mono);
-        self.follow_decision(&decision, stamp, &message);
-        self.group.push(Write::Decision { decision: decision.clone(), stamp, message });
-        self.tell_people(&decision);
-    }
-
-    fn follow_decision(&mut self, decision: &Decision, stamp: Stamp, message: &str) {
-        if let What::Opened { alert_type, .. } | What::Late { alert_type, .. } = decision.what {
-            self.counters.add("alerts.opened", alert_type.as_str(), 1);
-        }
-        let person = match decision.what {
-            What::Resolved { by: Some(by), .. } => self.registry.person(by),
-            _ => None,
-        };
-        self.standing.follow(decision, stamp, message, person);
-    }
-
     fn next_seq(&mut self) -> Seq {
         let seq = Seq(self.next_seq);
         self.next_seq += 1;
@@ -340,27 +285,6 @@ impl Core {
         let mut bytes = [0; N];
         (self.random)(&mut bytes);
         bytes
-    }
-}
-
-/// `hub_inputs.kind`: readable names for people.
-fn kind(event: &Event) -> &'static str {
-    match event {
-        Event::Started { .. } => "started",
-        Event::Configured(_) => "configured",
-        Event::Reading(_) => "reading",
-        Event::Faulty { .. } => "faulty",
-        Event::Door { .. } => "door",
-        Event::ManualLog { .. } => "manual_log",
-        Event::Acknowledged { .. } => "acknowledged",
-        Event::Resolved { .. } => "resolved",
-        Event::Placed { .. } => "placed",
-        Event::SourceUp { .. } => "source_up",
-        Event::SourceDown { .. } => "source_down",
-        Event::Tick => "tick",
-        Event::Battery { .. } => "battery",
-        Event::Senders { .. } => "senders",
-        Event::Defrost { .. } => "defrost",
     }
 }
 

@@ -79,7 +79,7 @@ impl Core {
         let mut row = self.pairing(id)?.row.clone();
         let is_again = row.about.dev_eui == Some(dev_eui);
         let former = row.about.dev_eui.filter(|former| *former != dev_eui);
-        let former = former.map(|former| self.as_before(former)).transpose()?;
+        let former = former.map(|former| self.as_before(former));
         self.describe(&mut row.about, pair.unit.as_deref(), named.model.as_deref(), named.name.as_deref())?;
         self.flush()?;
         let stamp = self.stamp_now();
@@ -152,15 +152,15 @@ impl Core {
     }
 
     /// What the network server would know of a device if no session had named it.
-    pub(in crate::pipeline) fn as_before(&self, dev_eui: Eui) -> Result<Former> {
+    pub(in crate::pipeline) fn as_before(&self, dev_eui: Eui) -> Former {
         let Some(network) = &self.network else {
             let is_device = self.device_no(dev_eui).is_some();
-            return Ok(if is_device { Former::Left } else { Former::Unknown(dev_eui) });
+            return if is_device { Former::Left } else { Former::Unknown(dev_eui) };
         };
         let Some(device) = network.lns.device(dev_eui).filter(|_| self.is_read(dev_eui)) else {
-            return Ok(Former::Unknown(dev_eui));
+            return Former::Unknown(dev_eui);
         };
-        Ok(Former::Read(Box::new(device.clone().with_former_key())))
+        Former::Read(Box::new(device.clone().with_former_key()))
     }
 
     pub(in crate::pipeline) fn take_back(&mut self, former: Former) {

@@ -43,7 +43,7 @@ impl Core {
         }
         let mut row = self.pairing(id)?.row.clone();
         self.describe(&mut row.about, pair.unit.as_deref(), pair.model.as_deref(), pair.name.as_deref())?;
-        let former = row.about.dev_eui.map(|dev_eui| self.as_before(dev_eui)).transpose()?;
+        let former = row.about.dev_eui.map(|dev_eui| self.as_before(dev_eui));
         (row.about.dev_eui, row.about.join_eui, row.about.version) = (None, None, None);
         row.about.sender = Some(sender.clone());
         self.flush()?;

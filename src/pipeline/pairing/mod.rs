@@ -111,7 +111,7 @@ impl Core {
         row.about.reason = Some(reason.clone());
         self.flush()?;
         let (_, is_placed) = self.wall_of(stamp);
-        let former = row.about.dev_eui.map(|dev_eui| self.as_before(dev_eui)).transpose()?;
+        let former = row.about.dev_eui.map(|dev_eui| self.as_before(dev_eui));
         let epoch_no = self.epoch.no;
         self.store.write(|tx| {
             rows::put(tx, &row, now)?;

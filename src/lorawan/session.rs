@@ -98,7 +98,7 @@ pub enum Activation {
     Otaa {
         app_key: Key,
         /// While it is being given this key.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default)]
         former: Option<Box<FormerKey>>,
     },
     /// Personalised: one session for ever.

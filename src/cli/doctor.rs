@@ -51,8 +51,11 @@ pub fn run(config: Option<&Path>, args: &Args) -> Result<()> {
             out::line(&format!("  {}: {}", out::shown(&line.check), out::shown(text)))?;
         }
     }
-    let of = |verdict| lines.iter().filter(|line| line.verdict == verdict).count();
-    let text = format!("{} failures and {} warnings", of(Verdict::Failure), of(Verdict::Warning));
+    let of = |verdict, one: &str| {
+        let count = lines.iter().filter(|line| line.verdict == verdict).count();
+        format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+    };
+    let text = format!("{} and {}", of(Verdict::Failure, "failure"), of(Verdict::Warning, "warning"));
     match doctor::worst(&lines) {
         Verdict::Ok => Ok(()),
         verdict => Err(Unwell { verdict, text }.into()),

@@ -62,12 +62,15 @@ impl Core {
         self.note_by(Actor::Installer, PAIRING_OPENED, Entity::Hub, fields, stamp.mono);
         self.flush()?;
         let minutes = OPEN_MS / 60_000;
-        let joins =
-            if self.network.is_some() { "DEVEUI-OR-LABEL` names a sensor that joins here, `" } else { "" };
-        let said = format!(
-            "pairing {code} is open for {minutes} minutes: `frostguard-hub pair device {code} {joins}ADDRESS --source SOURCE \
-             --port PORT` one that does not"
-        );
+        let by_address = "ADDRESS --source SOURCE --port PORT`";
+        let how = match self.network {
+            Some(_) => {
+                format!("DEVEUI-OR-LABEL` names the sensor (one that does not join here: `... {by_address})")
+            }
+            None => format!("{by_address} names the sensor"),
+        };
+        let said =
+            format!("pairing {code} is open for {minutes} minutes: `frostguard-hub pair device {code} {how}");
         Ok(json!({ "said": said, "code": code }))
     }
 

@@ -6,6 +6,8 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run has to stop")]
 
+#[path = "support/kitchen.rs"]
+mod kitchen;
 /// A hub's past, made as the tests make it; it takes the names and lines of its sensors from `kitchen`.
 #[path = "../tests/sync/past.rs"]
 mod past;
@@ -27,18 +29,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 const LOOKS: u32 = 8;
 /// Longer, and something is broken.
 const START_MAX: Duration = Duration::from_mins(2);
-
-mod kitchen {
-    pub fn eui(sensor: usize) -> String {
-        format!("70B3D57ED000{sensor:04X}")
-    }
-
-    /// `number` counts the sensor's lines.
-    pub fn line(number: u32, sensor: usize, hundredths: i32) -> String {
-        let celsius = f64::from(hundredths) / 100.0;
-        format!("{{\"id\":\"{}\",\"temperature_c\":{celsius},\"counter\":{number}}}\n", eui(sensor))
-    }
-}
 
 fn main() {
     let is = |name: &str| std::env::var_os(name).is_some();

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
 use crate::domain::{AlertType, DeviceNo, MonoMs, Probe, Scale, Severity, Source, Stamp, UnitNo, UnitType};
+use crate::lorawan::ids::Eui;
 use crate::rules::Rule;
 
 /// A row of `units` with its small number.
@@ -39,6 +40,26 @@ pub struct DeviceRow {
     pub check_in_s: Option<u32>,
     pub is_active: bool,
     pub battery: Option<i32>,
+}
+
+impl DeviceRow {
+    /// A device that joins at the hub itself and is not stored yet.
+    pub fn joining(id: Uuid, dev_eui: Eui, name: Option<String>, model: &str) -> Self {
+        Self {
+            no: DeviceNo(0),
+            id,
+            eui: dev_eui.to_string(),
+            name,
+            model: model.to_owned(),
+            source: None,
+            port: String::new(),
+            address: dev_eui.to_string(),
+            is_authenticated: true,
+            check_in_s: None,
+            is_active: true,
+            battery: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use crate::audit::event_types::DEVICE_PAIRED;
 use crate::audit::{Actor, Entity};
 use crate::codec;
-use crate::domain::{DeviceNo, Probe, UnitNo};
+use crate::domain::{Probe, UnitNo};
 use crate::lorawan::ids::{Eui, Key};
 use crate::lorawan::session::{Activation, Device, MacVersion};
 use crate::pipeline::pairing::store_error;
@@ -129,20 +129,8 @@ impl Core {
                  cannot be read"
             );
         }
-        let device = DeviceRow {
-            no: DeviceNo(0),
-            id: known.device,
-            eui: dev_eui.to_string(),
-            name: known.name,
-            model: model.map_or_else(String::new, |model| model.name.to_owned()),
-            source: None,
-            port: String::new(),
-            address: dev_eui.to_string(),
-            is_authenticated: true,
-            check_in_s: None,
-            is_active: true,
-            battery: None,
-        };
+        let device =
+            DeviceRow::joining(known.device, dev_eui, known.name, model.map_or("", |model| model.name));
         let (hub, probe) = (self.place.hub, model.map_or(Probe::INTERNAL, |model| model.measuring));
         let no = self.store.write(|tx| {
             let no = rows::insert_device(tx, &device, hub, now.0).map_err(store_error)?;

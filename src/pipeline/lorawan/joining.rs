@@ -4,14 +4,14 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::domain::{DeviceNo, MonoMs, Probe, Stamp, UnixMs};
+use crate::domain::{MonoMs, Probe, Stamp, UnixMs};
 use crate::lorawan::ids::Eui;
 use crate::lorawan::server::JoinTrouble;
 use crate::lorawan::session::{Activation, Device};
 use crate::pipeline::pairing::{Found, OPEN_MS, Over};
 use crate::pipeline::{Core, report};
 use crate::store::lorawan as devices;
-use crate::store::pairing::{self, PairingRow, SensorRow, Status};
+use crate::store::pairing::{self, SensorRow, Status};
 use crate::store::registry::DeviceRow;
 use crate::store::unplaced;
 
@@ -168,7 +168,7 @@ impl Core {
                 // One that central made before it was ever heard here keeps central's id.
                 let known = pairing::known_device(self.store.connection(), &dev_eui.to_string())?;
                 let id = known.map_or_else(|| self.new_id(stamp), |known| known.id);
-                paired_row(&row, dev_eui, id, model.map_or("", |model| model.name))
+                DeviceRow::joining(id, dev_eui, row.about.name.clone(), model.map_or("", |model| model.name))
             }
         };
         let sensor = self.new_id(stamp);
@@ -197,22 +197,5 @@ impl Core {
             network.lns.settle_key(dev_eui);
         }
         Ok(name)
-    }
-}
-
-fn paired_row(row: &PairingRow, dev_eui: Eui, id: Uuid, model: &str) -> DeviceRow {
-    DeviceRow {
-        no: DeviceNo(0),
-        id,
-        eui: dev_eui.to_string(),
-        name: row.about.name.clone(),
-        model: model.to_owned(),
-        source: None,
-        port: String::new(),
-        address: dev_eui.to_string(),
-        is_authenticated: true,
-        check_in_s: None,
-        is_active: true,
-        battery: None,
     }
 }

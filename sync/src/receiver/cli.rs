@@ -1,7 +1,7 @@
 //! The command line of `frostguard-receiver`.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -14,14 +14,14 @@ use uuid::Uuid;
 
 use super::admin::{self, ListedHub, NewHub, ThresholdScale};
 use super::clock::{Clock, SystemClock};
-use super::config::{Config, EXAMPLE};
+use super::config::{CONFIG_OF_PACKAGE, Config, EXAMPLE};
 use super::{civil, db, retry};
 
 /// Takes readings, alerts and audit from FrostGuard hubs into PostgreSQL, exactly once.
 #[derive(Parser)]
 #[command(name = "frostguard-receiver", version)]
 pub struct Cli {
-    /// Configuration (TOML); without it the defaults and FROSTGUARD_DATABASE_URL.
+    /// Configuration (TOML); without it /etc/frostguard/receiver.toml where that exists, else the defaults.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -114,9 +114,10 @@ pub async fn main(cli: Cli) -> anyhow::Result<()> {
     if let Command::Config(ConfigCommand::Print) = cli.command {
         return say_line(EXAMPLE);
     }
-    let config = match &cli.config {
-        Some(path) => Config::load(path)?,
-        None => Config::default(),
+    let of_package = Path::new(CONFIG_OF_PACKAGE);
+    let config = match cli.config.as_deref() {
+        None if !of_package.exists() => Config::default(),
+        named => Config::load(named.unwrap_or(of_package))?,
     };
     let clock = Arc::new(SystemClock);
     let now_ms = clock.now_ms();

@@ -10,6 +10,10 @@ use serde::Deserialize;
 pub const DATABASE_URL_VARIABLE: &str = "FROSTGUARD_DATABASE_URL";
 /// The name of the systemd credential that holds the database URL.
 pub const DATABASE_URL_CREDENTIAL: &str = "database_url";
+/// Where the unit takes that credential from. It is root's alone, so that `sudo frostguard-receiver hub list` needs no more.
+pub const DATABASE_URL_OF_PACKAGE: &str = "/etc/frostguard/credentials-receiver/database_url";
+/// The configuration where none is named, if it is there.
+pub const CONFIG_OF_PACKAGE: &str = "/etc/frostguard/receiver.toml";
 
 /// Every setting with its default and what it is for; all commented out.
 pub const EXAMPLE: &str = include_str!("receiver.example.toml");
@@ -21,7 +25,7 @@ pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
     /// `postgres://user:password@host/database`; else `database_url_file`, the systemd credential `database_url`,
-    /// or the variable `FROSTGUARD_DATABASE_URL`.
+    /// the variable `FROSTGUARD_DATABASE_URL`, or the file that the unit makes the credential of.
     pub database_url: Option<Secret>,
     pub database_url_file: Option<PathBuf>,
     /// PEM file of the authority that signed the database's certificate: with it the connection must be TLS.
@@ -148,20 +152,31 @@ impl Config {
         }
         let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
             .map(|dir| Path::new(&dir).join(DATABASE_URL_CREDENTIAL));
-        let file = self.database_url_file.clone().or_else(|| credential.filter(|path| path.exists()));
-        if let Some(path) = file {
-            let text = std::fs::read_to_string(&path)
-                .with_context(|| format!("read the database URL from {}", path.display()))?;
-            return Ok(Secret::new(text.trim()));
+        if let Some(path) = self.database_url_file.clone().or_else(|| credential.filter(|path| path.exists()))
+        {
+            return url_in(&path);
         }
-        match std::env::var(DATABASE_URL_VARIABLE) {
-            Ok(url) => Ok(Secret::new(url)),
-            Err(_) => bail!(
-                "find the database: set database_url or database_url_file, the credential {DATABASE_URL_CREDENTIAL}, \
-                 or the variable {DATABASE_URL_VARIABLE}"
+        if let Ok(url) = std::env::var(DATABASE_URL_VARIABLE) {
+            return Ok(Secret::new(url));
+        }
+        match url_in(Path::new(DATABASE_URL_OF_PACKAGE)) {
+            Err(error) if is_not_there(&error) => bail!(
+                "find the database: put its address into {DATABASE_URL_OF_PACKAGE}, or set database_url or \
+                 database_url_file, the credential {DATABASE_URL_CREDENTIAL}, or the variable {DATABASE_URL_VARIABLE}"
             ),
+            found => found.context("only root reads it: use sudo, or set database_url_file"),
         }
     }
+}
+
+fn url_in(path: &Path) -> anyhow::Result<Secret> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("read the database URL from {}", path.display()))?;
+    Ok(Secret::new(text.trim()))
+}
+
+fn is_not_there(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 #[cfg(test)]

@@ -277,3 +277,21 @@ fn a_database_from_before_lorawan_keeps_every_row() {
             .any(|entry| { entry.unwrap().file_name().to_string_lossy().starts_with("hub.db.before-V") })
     );
 }
+
+/// What a hub of the schema before wrote, brought up by everything that came since.
+#[test]
+fn a_database_of_the_version_before_is_taken_over_whole() {
+    let dir = TempDir::new().unwrap();
+    let written = include_str!("../fixtures/hub-of-V4.sql");
+    rusqlite::Connection::open(dir.path().join("hub.db")).unwrap().execute_batch(written).unwrap();
+    let (mut store, report) = open(&dir, 2);
+    assert_eq!(report.migrated, ["V5__lorawan"]);
+    assert_eq!(report.recovery, Recovery::Found);
+    assert_eq!(counts(&store), "[5,3,3,148,0,5]");
+    assert_eq!(count(&store, "SELECT count(*) FROM hub_frames"), 257);
+    assert_eq!(count(&store, "SELECT count(*) FROM event_logs"), 23);
+    assert!(dir.path().join("hub.db.before-V5").exists());
+    // It is one to go on with.
+    store.write(|tx| Ok(tx.execute("UPDATE units SET name = name || '!'", [])?)).unwrap();
+    store.close().unwrap();
+}

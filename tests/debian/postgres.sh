@@ -1,0 +1,73 @@
+# A PostgreSQL of our own for the receiver, outside the roots. Sourced by tests/packages.
+# shellcheck shell=bash disable=SC2154 # the caller's variables
+
+postgres=
+postgres_user=
+SITE=5f0c0000-0000-4000-8000-000000000002
+SITE_SQL="
+    INSERT INTO organizations (id, name, slug) VALUES ('5f0c0000-0000-4000-8000-000000000001', 'Packages', 'packages');
+    INSERT INTO sites (id, organization_id, name) VALUES ('$SITE', '5f0c0000-0000-4000-8000-000000000001', 'Kitchen');
+    INSERT INTO areas (id, site_id, name) VALUES ('5f0c0000-0000-4000-8000-000000000003', '$SITE', 'Kitchen');"
+
+find_postgres() {
+    local found
+    if [ -n "${PG_BIN:-}" ] && [ -x "$PG_BIN/postgres" ]; then return; fi
+    found=$(printf '%s\n' /usr/lib/postgresql/*/bin "$target_dir/tools/pg" | sort -V | while read -r folder; do
+        if [ -x "$folder/postgres" ]; then echo "$folder"; fi
+    done | tail -n 1)
+    if [ -z "$found" ]; then return 1; fi
+    PG_BIN=$found
+}
+
+get_postgres() {
+    if find_postgres; then return; fi
+    say "getting postgresql"
+    # Debian would start a service of it.
+    local policy=
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        policy=yes
+        printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+        chmod 755 /usr/sbin/policy-rc.d
+    fi
+    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends --no-remove postgresql; } || true
+    if [ -n "$policy" ]; then rm -f /usr/sbin/policy-rc.d; fi
+    find_postgres || cannot "missing: postgresql; apt-get could not install it"
+}
+
+as_postgres() { setpriv --reuid "$postgres_user" --regid "$(id -g "$postgres_user")" --clear-groups "$@"; }
+
+# Listens on a socket in $scratch/pg alone, which roots are given as /run/pg: no port to be in the way of anything.
+start_postgres() {
+    get_postgres
+    # It refuses to run as root.
+    if id postgres >/dev/null 2>&1; then postgres_user=postgres; else postgres_user=nobody; fi
+    chmod 711 "$scratch"
+    install -d -o "$postgres_user" "$scratch/pg"
+    chmod 711 "$scratch/pg"
+    (cd / && as_postgres "$PG_BIN/initdb" --no-sync --auth=trust --username=postgres --encoding=UTF8 --locale=C -D "$scratch/pg/data") >/dev/null
+    (cd / && exec setpriv --reuid "$postgres_user" --regid "$(id -g "$postgres_user")" --clear-groups \
+        "$PG_BIN/postgres" -D "$scratch/pg/data" -k "$scratch/pg" -h '' -c fsync=off) >"$scratch/postgres.log" 2>&1 &
+    postgres=$!
+    for _ in $(seq 300); do
+        if [ -S "$scratch/pg/.s.PGSQL.5432" ] && query postgres 'SELECT 1' >/dev/null 2>&1; then return; fi
+        kill -0 "$postgres" 2>/dev/null || { tail -n 20 "$scratch/postgres.log"; fail "PostgreSQL ended"; }
+        sleep 0.1
+    done
+    fail "PostgreSQL did not start in 30 s"
+}
+stop_postgres() {
+    if [ -z "$postgres" ]; then return; fi
+    kill -QUIT "$postgres" 2>/dev/null || true
+    wait "$postgres" 2>/dev/null || true
+    postgres=
+}
+query() { # database sql
+    "$PG_BIN/psql" -X -q -A -t -v ON_ERROR_STOP=1 -h "$scratch/pg" -U postgres -d "$1" -c "$2"
+}
+# As the receiver in a root finds it.
+database_url() { echo "postgres://postgres@%2Frun%2Fpg/$1"; }
+bind_postgres() { # for a chroot
+    mkdir -p "$here/run/pg"
+    mount --bind "$scratch/pg" "$here/run/pg"
+}
+unbind_postgres() { umount "$here/run/pg" 2>/dev/null || true; }

@@ -1,0 +1,128 @@
+# Debian roots: made once, entered by chroot or proot, and left again. Sourced by tests/packages.
+# shellcheck shell=bash disable=SC2154 # the caller's variables
+
+# --- What it needs ---------------------------------------------------------------------------------------------------
+
+need() { # program package
+    if command -v "$1" >/dev/null; then return; fi
+    say "getting $2"
+    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends --no-remove "$2"; } ||
+        cannot "missing: $2; apt-get could not install it"
+}
+
+qemu_name() { case $1 in amd64) echo x86_64 ;; arm64) echo aarch64 ;; armhf) echo arm ;; esac; }
+is_foreign() { [ "$1" != "$native" ]; }
+
+# Programs of another architecture start by themselves where the kernel knows the emulator; else proot starts them, which
+# FROSTGUARD_EMULATE=proot asks for.
+enter=chroot
+prepare_emulation() { # architecture
+    enter=chroot
+    if ! is_foreign "$1"; then return; fi
+    local qemu
+    qemu=$(qemu_name "$1")
+    need "qemu-$qemu-static" qemu-user-static
+    if [ "${FROSTGUARD_EMULATE:-}" != proot ] && knows_emulator "$qemu"; then return; fi
+    echo "without binfmt_misc: the root for $1 runs by proot"
+    need proot proot
+    enter=proot
+}
+
+knows_emulator() { # qemu's name of an architecture
+    if [ ! -e /proc/sys/fs/binfmt_misc/register ] && mount -t binfmt_misc none /proc/sys/fs/binfmt_misc 2>/dev/null; then
+        mounted_binfmt=yes
+    fi
+    if [ -e "/proc/sys/fs/binfmt_misc/qemu-$1" ]; then return; fi
+    # The F flag lets it work in roots that do not hold the emulator.
+    [ -w /proc/sys/fs/binfmt_misc/register ] || return 1
+    grep -v '^#' "/usr/lib/binfmt.d/qemu-$1.conf" >/proc/sys/fs/binfmt_misc/register 2>/dev/null || return 1
+    registered=qemu-$1
+}
+
+make_root() { # architecture
+    local packages=adduser,ca-certificates,debconf,init-system-helpers,libgcc-s1,sqlite3
+    if ! is_foreign "$1"; then packages+=,systemd,systemd-sysv,dbus,udev; fi
+    # One that was made from another list is of no use.
+    tar=$roots/$SUITE-$1-$(cksum <<<"$packages" | cut -d' ' -f1).tar
+    if [ -s "$tar" ]; then return; fi
+    say "a root of $SUITE for $1"
+    mkdir -p "$roots"
+    rm -f "$roots/$SUITE-$1.tar" "$roots/$SUITE-$1"-[0-9]*.tar
+    if [ "$enter" = proot ]; then
+        bootstrap_by_proot "$1" "$packages"
+    else
+        need mmdebstrap mmdebstrap
+        need arch-test arch-test
+        mmdebstrap --quiet --format=tar --architectures="$1" --variant=minbase --include="$packages" "$SUITE" "$tar.part"
+    fi
+    mv "$tar.part" "$tar"
+}
+
+# In two halves: unpacked by this machine's programs, configured by the root's own.
+bootstrap_by_proot() { # architecture packages
+    need debootstrap debootstrap
+    local made=$scratch/bootstrap mirror
+    # shellcheck disable=SC2016 # apt's own variables
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $SUITE" "Created-By: Packages" | head -n 1)
+    [ -n "$mirror" ] || cannot "this system has no package source of $SUITE"
+    debootstrap --foreign --arch="$1" --variant=minbase --include="$2" "$SUITE" "$made" "$mirror" || cannot "debootstrap failed"
+    # In some containers it leaves a link to /proc itself.
+    if [ -L "$made/proc" ]; then rm "$made/proc" && mkdir "$made/proc"; fi
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 DEBOOTSTRAP_DIR=/debootstrap \
+        proot -q "qemu-$(qemu_name "$1")-static" -r "$made" -b /dev -b /proc -w / /debootstrap/debootstrap --second-stage ||
+        cannot "the second half of debootstrap failed under proot"
+    tar -C "$made" --numeric-owner --exclude='./dev/*' -cf "$tar.part" .
+    rm -rf --one-file-system "$made"
+}
+
+# --- Inside ----------------------------------------------------------------------------------------------------------
+
+enter_root() { # architecture
+    here=$scratch/root-$1
+    mkdir "$here"
+    tar -xf "$tar" -C "$here"
+    mount -t proc proc "$here/proc"
+    mount --bind /dev "$here/dev"
+    mount --bind /dev/pts "$here/dev/pts"
+    by=(env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8)
+    case $enter in
+        chroot) by+=(chroot "$here") ;;
+        proot) by+=(proot -q "qemu-$(qemu_name "$1")-static" -r "$here" -b /dev -b /proc -w /) ;;
+    esac
+}
+leave_root() {
+    stop_hub || true
+    stop_receiver || true
+    if [ -n "$feeder" ]; then kill "$feeder" 2>/dev/null || true; feeder=; fi
+    if [ -n "$here" ]; then
+        unbind_postgres
+        umount "$here/dev/pts" "$here/dev" "$here/proc" 2>/dev/null || true
+        rm -rf --one-file-system "$here"
+        here=
+    fi
+}
+inside() { "${by[@]}" "$@"; }
+# The process of a program that `inside` runs as a job: proot stays its parent, the others become it.
+process_of() { # job
+    if [ "$enter" = proot ]; then pgrep --parent "$1" | head -n 1; else echo "$1"; fi
+}
+hub_user=(setpriv --reuid frostguard --regid frostguard --init-groups)
+as_hub() { inside "${hub_user[@]}" "$@"; }
+install_package() { # file
+    cp "$1" "$here/tmp/package.deb"
+    inside dpkg --install /tmp/package.deb
+}
+
+expect() { # words command...
+    local words=$1
+    shift
+    "$@" || fail "$arch: $words"
+    printf 'ok: %s\n' "$words"
+}
+is() { [ "$1" = "$2" ] || { printf 'is %s, not %s\n' "$1" "$2"; return 1; }; }
+mode_of() { inside stat -c '%a %U:%G' "$1"; }
+exists() { [ -e "$here$1" ] || [ -L "$here$1" ]; }
+missing() { ! exists "$1"; }
+has_user() { grep -q "^$1:" "$here/etc/passwd"; }
+sql() { inside sqlite3 /var/lib/frostguard/hub.db "$1"; }
+

@@ -98,3 +98,30 @@ fn the_profiles_that_the_script_and_the_readme_name_are_there() {
         }
     }
 }
+
+/// Debian's packages of a dependency line, without and with the version they must have.
+fn depends(package: &toml::Value) -> BTreeMap<&str, Option<&str>> {
+    let line = package["depends"].as_str().expect("the package depends on something");
+    line.split(", ")
+        .map(|one| one.split_once(' ').map_or((one, None), |(name, version)| (name, Some(version))))
+        .collect()
+}
+
+#[test]
+fn the_package_for_an_older_glibc_differs_in_nothing_else() {
+    let manifest: toml::Table = toml::from_str(&read("Cargo.toml")).expect("Cargo.toml is TOML");
+    let package = &manifest["package"]["metadata"]["deb"];
+    let variant = &package["variants"]["bullseye"];
+    assert_eq!(variant["name"], manifest["package"]["name"], "the one replaces the other");
+    let (mut usual, mut older) = (depends(package), depends(variant));
+    let glibc = older.remove("libc6").flatten().expect("the package says which glibc");
+    let version = glibc.trim_start_matches("(>= ").trim_end_matches(')');
+    assert!(
+        read("systemd/package").contains(&format!("\n    {version})\n")),
+        "the script makes it for {glibc}"
+    );
+    assert_eq!(usual.remove("libc6").flatten(), Some("(>= 2.36)"));
+    // Part of the program there.
+    assert_eq!(usual.remove("libgcc-s1"), Some(None));
+    assert_eq!(older, usual);
+}

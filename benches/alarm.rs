@@ -27,6 +27,7 @@ use frostguard_hub::config::Config;
 use frostguard_hub::control::{Request, socket};
 use frostguard_hub::counters::Counters;
 use frostguard_hub::hub::{self, Parts};
+use frostguard_hub::store::StateLock;
 use frostguard_sync::receiver::admin::{self, NewHub, ThresholdScale};
 use frostguard_sync::receiver::config::Secret;
 use frostguard_sync::receiver::{self, Config as ReceiverConfig};
@@ -126,6 +127,7 @@ impl Kitchen {
         let clock = Arc::new(SystemClock::new().unwrap());
         let (stop, shutdown) = watch::channel(false);
         let parts = Parts {
+            lock: StateLock::take(&folder.join("state")).unwrap(),
             control: Some(socket::bind(&control).unwrap()),
             clock: clock.clone(),
             real_clock: clock,

@@ -28,6 +28,7 @@ use frostguard_hub::counters::Counters;
 use frostguard_hub::hub::{self, Parts};
 use frostguard_hub::pipeline::Core;
 use frostguard_hub::pipeline::settings::{Mode, Settings};
+use frostguard_hub::store::StateLock;
 use frostguard_sync::ids::hex;
 use serde_json::{Value, json};
 use serialport::{SerialPort as _, TTYPort};
@@ -141,6 +142,7 @@ fn prepare(config: &Config, sensor: &Sensor) {
 fn run(config: Config, shutdown: watch::Receiver<bool>) {
     let clock = Arc::new(SystemClock::new().unwrap());
     let parts = Parts {
+        lock: StateLock::take(&config.hub.state_dir).unwrap(),
         control: None,
         clock: clock.clone(),
         real_clock: clock,

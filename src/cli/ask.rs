@@ -1,6 +1,7 @@
 //! Commands that are one request: to the running hub, else to the database directly.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -9,6 +10,11 @@ use serde_json::Value;
 use super::{lists, out, people};
 use crate::config::Config;
 use crate::control::{DevicesAdd, DevicesAssign, Request, UnitsAdd, socket};
+use crate::hub::{self, HOLDER_LOOKS_MAX, HOLDER_PAUSE};
+use crate::store::StoreError;
+
+/// Who waits longer than this is told why.
+const ANSWER_TOLD: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub struct StatusArgs {
@@ -191,15 +197,54 @@ pub fn alerts(config: Option<&Path>, command: AlertsCommand) -> Result<()> {
     }
 }
 
-/// Asks the running hub; with none running, opens the database and answers from there.
+/// Asks the running hub; with none running, opens the database and answers from there. Where another process has the
+/// database it is a hub that is about to listen, or a command that is about to be done: waits for either.
 pub fn ask(config: Option<&Path>, request: &Request) -> Result<Value> {
     let config = Config::load(config)?;
+    let socket = config.control_socket();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
-    if let Some(value) = runtime.block_on(socket::ask(&config.control_socket(), request))? {
-        return Ok(value);
+    let mut left = HOLDER_LOOKS_MAX;
+    loop {
+        if let Some(value) = runtime.block_on(ask_hub(&socket, request))? {
+            return Ok(value);
+        }
+        let wait = HOLDER_PAUSE * HOLDER_LOOKS_MAX;
+        match hub::answer_without_hub(&config, request) {
+            Err(error) if is_locked(&error) && left == 0 => {
+                let listens =
+                    format!("no hub came to listen on {} within {} s", socket.display(), wait.as_secs());
+                return Err(error.context(listens));
+            }
+            Err(error) if is_locked(&error) => {
+                if left == HOLDER_LOOKS_MAX {
+                    out::warning(&format!(
+                        "a hub that starts or another command has the database: waiting for it, at most {} s",
+                        wait.as_secs()
+                    ));
+                }
+            }
+            answer => return answer,
+        }
+        left -= 1;
+        std::thread::sleep(HOLDER_PAUSE);
     }
-    crate::hub::answer_without_hub(&config, request)
+}
+
+/// A hub listens before it opens its database, which may take minutes at an upgrade.
+async fn ask_hub(path: &Path, request: &Request) -> Result<Option<Value>> {
+    let mut answer = std::pin::pin!(socket::ask(path, request));
+    if let Ok(answer) = tokio::time::timeout(ANSWER_TOLD, &mut answer).await {
+        return answer;
+    }
+    out::warning(
+        "no answer yet: a hub that starts checks its database first, and some requests take a while",
+    );
+    answer.await
+}
+
+fn is_locked(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(StoreError::Locked { .. }))
 }
 
 #[cfg(test)]

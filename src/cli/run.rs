@@ -9,7 +9,6 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, LogFormat};
-use crate::control::socket;
 use crate::counters::Counters;
 use crate::hub::{self, Parts};
 
@@ -35,8 +34,15 @@ pub fn run(path: Option<&Path>) -> Result<()> {
         let mut terminated = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
         let mut interrupted = signal(SignalKind::interrupt()).context("wait for SIGINT")?;
         let clock = hub::system_clock(&config)?;
+        let socket = config.control_socket();
+        let claim = tokio::select! {
+            claim = hub::claim(&config.hub.state_dir, &socket) => claim?,
+            _ = terminated.recv() => return Ok(()),
+            _ = interrupted.recv() => return Ok(()),
+        };
         let parts = Parts {
-            control: Some(socket::bind(&config.control_socket())?),
+            lock: claim.lock,
+            control: Some(claim.listener),
             clock: clock.clone(),
             real_clock: clock,
             counters: Counters::default(),

@@ -25,20 +25,11 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 /// After an accept that failed (no file descriptor left): others close theirs meanwhile.
 const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 
-/// Binds the socket with mode 0600. A socket file nobody listens on is removed; one that answers is an error.
+/// Binds the socket with mode 0600. A socket file nobody listens on is removed; one that answers is an error. For who has
+/// the lock of the state folder: of two that begin at once, one would remove the other's socket.
 pub fn bind(path: &Path) -> Result<UnixListener> {
-    // Connecting to an ordinary file is refused like connecting to a stale socket; only the latter may go.
-    if std::fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
-        bail!("{} is there and is no socket: name another one under [control] socket", path.display());
-    }
-    match std::os::unix::net::UnixStream::connect(path) {
-        Ok(_) => bail!("another hub listens on {}: stop it first", path.display()),
-        Err(e) if e.kind() == ErrorKind::NotFound => {}
-        Err(e) if e.kind() == ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path)
-                .with_context(|| format!("remove the stale socket {}", path.display()))?;
-        }
-        Err(e) => return Err(e).with_context(|| format!("look at the control socket {}", path.display())),
+    if let Some(stale) = find_stale(path)? {
+        std::fs::remove_file(stale).with_context(|| format!("remove the stale socket {}", path.display()))?;
     }
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).with_context(|| format!("make folder {}", parent.display()))?;
@@ -48,6 +39,20 @@ pub fn bind(path: &Path) -> Result<UnixListener> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
         .with_context(|| format!("close the control socket {} to others", path.display()))?;
     Ok(listener)
+}
+
+/// The socket file a hub left that ended. An error: a hub listens there, or it is another kind of file.
+pub fn find_stale(path: &Path) -> Result<Option<&Path>> {
+    // Connecting to an ordinary file is refused like connecting to a stale socket; only the latter may go.
+    if std::fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
+        bail!("{} is there and is no socket: name another one under [control] socket", path.display());
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => bail!("another hub listens on {}: stop it first", path.display()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) if e.kind() == ErrorKind::ConnectionRefused => Ok(Some(path)),
+        Err(e) => Err(e).with_context(|| format!("look at the control socket {}", path.display())),
+    }
 }
 
 /// Answers requests for ever. `handle` is called for one request at a time per connection.
@@ -159,7 +164,10 @@ pub async fn ask(path: &Path, request: &Request) -> Result<Option<serde_json::Va
         .await
         .context("read the hub's answer")?;
     if line.is_empty() {
-        bail!("the hub closed the connection without an answer: is this user root or the hub's own?");
+        bail!(
+            "the hub closed the connection without an answer: is this user root or the hub's own? A hub that cannot start \
+             says why in its log"
+        );
     }
     match serde_json::from_slice(&line).context("read the hub's answer")? {
         Reply::Ok(value) => Ok(Some(value)),

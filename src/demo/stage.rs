@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::control::{DevicesAdd, Enroll, Request, UnitsAdd, socket};
 use crate::counters::Counters;
 use crate::hub::{self, Parts};
+use crate::store::StateLock;
 
 /// The sensors of the demonstration send once a minute, whatever their makers set.
 const CHECK_IN_S: u32 = 60;
@@ -68,6 +69,7 @@ impl Stage {
 
         let (stop, shutdown) = watch::channel(false);
         let parts = Parts {
+            lock: StateLock::take(&state)?,
             control: Some(socket::bind(&socket)?),
             clock,
             real_clock,

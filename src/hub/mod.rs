@@ -1,5 +1,6 @@
 //! Wiring: the core, its sources, the control socket and the uplink, from start to a clean stop.
 
+mod claim;
 mod enroller;
 mod people;
 mod port;
@@ -37,8 +38,10 @@ use crate::source::onewire::OneWire;
 use crate::source::serial::Serial;
 use crate::source::stations::Stations;
 use crate::source::{self, Acks, EVENTS_QUEUED_MAX, Source, SourceContext};
+use crate::store::{StateLock, StoreError};
 use crate::uplink::{self, Shown, Signals};
 
+pub use self::claim::{Claim, HOLDER_LOOKS_MAX, HOLDER_PAUSE, claim};
 use self::enroller::{Enroller, enrol_without_hub};
 use self::people::{Channels, Needs};
 pub use self::service::Service;
@@ -48,6 +51,8 @@ const STOP_MAX: Duration = Duration::from_secs(20);
 
 /// What `run` is given beside the configuration.
 pub struct Parts {
+    /// Of the state folder.
+    pub lock: StateLock,
     pub control: Option<UnixListener>,
     pub clock: Arc<dyn Clock>,
     /// The machine's own clock, by which certificates are judged; never a scaled one.
@@ -62,10 +67,10 @@ pub struct Parts {
 
 /// Runs the hub until `parts.shutdown`. Any task that ends before is an error that ends the daemon.
 pub async fn run(config: Config, parts: Parts) -> Result<()> {
-    let Parts { control, clock, real_clock, counters, random, shutdown, service } = parts;
+    let Parts { lock, control, clock, real_clock, counters, random, shutdown, service } = parts;
     let settings = Settings::of(&config, Mode::Service);
     let codecs = settings.codecs.clone();
-    let mut core = Core::open(settings, clock.clone(), counters.clone(), random)?;
+    let mut core = Core::open_locked(settings, lock, clock.clone(), counters.clone(), random)?;
     if config.power.is_watched() {
         core.watch_power();
     }
@@ -334,8 +339,13 @@ fn uplink_options(
     }
 }
 
-/// Answers a request from the database directly, for the time when no hub runs.
+/// Answers a request from the database directly, for the time when no hub runs. An error that says `StoreError::Locked`:
+/// another process has it, and nothing was done.
 pub fn answer_without_hub(config: &Config, request: &Request) -> Result<Value> {
+    // Before anything that says that no hub runs: one may be about to.
+    if StateLock::is_held(&config.hub.state_dir) {
+        bail!(StoreError::Locked { path: config.hub.state_dir.join(crate::store::DATABASE) });
+    }
     check_state_dir(&config.hub.state_dir, request.changes(), own_uid()?)?;
     if let Request::Enroll(request) = request {
         return enrol_without_hub(config, request);

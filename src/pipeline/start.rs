@@ -17,7 +17,7 @@ use crate::store::audit;
 use crate::store::boots::{self, Segment};
 use crate::store::epochs;
 use crate::store::registry::{self as rows, Place};
-use crate::store::{OpenOptions, Store, frames, latest, link};
+use crate::store::{OpenOptions, StateLock, Store, frames, latest, link};
 
 use super::duplicates::Duplicates;
 use super::group::{EventDraft, Group, Write};
@@ -49,10 +49,23 @@ impl Core {
         settings: Settings,
         clock: Arc<dyn Clock>,
         counters: Counters,
-        mut random: Random,
+        random: Random,
     ) -> Result<Self> {
         crate::hub::prepare_state_dir(&settings.state_dir)?;
-        let (mut store, report) = Store::open(&OpenOptions::new(&settings.state_dir), &mut *random)?;
+        let lock = StateLock::take(&settings.state_dir)?;
+        Self::open_locked(settings, lock, clock, counters, random)
+    }
+
+    /// The same, with the folder's lock taken before.
+    pub fn open_locked(
+        settings: Settings,
+        lock: StateLock,
+        clock: Arc<dyn Clock>,
+        counters: Counters,
+        mut random: Random,
+    ) -> Result<Self> {
+        let options = OpenOptions::new(&settings.state_dir);
+        let (mut store, report) = Store::open_locked(&options, lock, &mut *random)?;
         let opened = report.messages;
         for line in &opened {
             tracing::warn!("{line}");

@@ -7,7 +7,7 @@ use rusqlite::ffi;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error(
-        "open {path}: another process holds the database; stop it (or use the running hub's control socket)"
+        "open {path}: another process holds the database: a command that is at work, or a hub that listens on another [control] socket; stop it"
     )]
     Locked { path: PathBuf },
     #[error(

@@ -70,26 +70,6 @@ impl Layout {
         make_dir(&self.dir)
     }
 
-    /// Held as long as the file lives; the kernel frees it when the process ends, however it ends.
-    pub fn lock(&self) -> Result<File> {
-        let path = self.dir.join(LOCK);
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| StoreError::io(&path, error))?;
-        for _ in 0..LOCK_TRIES {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(fs::TryLockError::WouldBlock) => thread::sleep(LOCK_WAIT),
-                Err(fs::TryLockError::Error(error)) => return Err(StoreError::io(&path, error)),
-            }
-        }
-        Err(StoreError::Locked { path: self.database() })
-    }
-
     /// Removes what a crash left half made.
     pub fn remove_unfinished(&self) -> Result<()> {
         for dir in [self.dir.clone(), self.backups()] {
@@ -145,6 +125,42 @@ impl Layout {
         sync_dir(&folder)?;
         sync_dir(&self.dir)?;
         Ok(folder)
+    }
+}
+
+/// Whoever has it is the only process that writes in the folder. Held as long as it lives; the kernel frees it when the
+/// process ends, however it ends.
+#[derive(Debug)]
+pub struct StateLock(#[expect(dead_code, reason = "the lock is the open file's")] File);
+
+impl StateLock {
+    /// Makes the folder where it is missing.
+    pub fn take(dir: &Path) -> Result<Self> {
+        let layout = Layout::new(dir);
+        layout.make()?;
+        let path = dir.join(LOCK);
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| StoreError::io(&path, error))?;
+        for _ in 0..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self(file)),
+                Err(fs::TryLockError::WouldBlock) => thread::sleep(LOCK_WAIT),
+                Err(fs::TryLockError::Error(error)) => return Err(StoreError::io(&path, error)),
+            }
+        }
+        Err(StoreError::Locked { path: layout.database() })
+    }
+
+    /// Whether a process has it. False also where this cannot be told: no such folder, or none that may be looked into.
+    pub fn is_held(dir: &Path) -> bool {
+        // Makes nothing. Who takes the lock in the very moment in which this holds it tries again (`LOCK_TRIES`).
+        File::open(dir.join(LOCK))
+            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
     }
 }
 

@@ -51,7 +51,7 @@ pub mod unplaced;
 mod writer;
 
 pub use error::{Result, StoreError};
-pub use files::DATABASE;
+pub use files::{DATABASE, StateLock};
 pub use open::{OpenOptions, OpenReport, Recovery};
 pub use writer::Store;
 

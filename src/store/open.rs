@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::Result;
-use super::files::{self, Layout};
+use super::files::{self, Layout, StateLock};
 use super::migrate::{self, Migrations};
 use super::recover;
 use super::writer::Store;
@@ -49,10 +49,12 @@ pub enum Recovery {
     Anew { reason: String, set_aside: PathBuf },
 }
 
-pub(super) fn open(options: &OpenOptions, random: &mut dyn FnMut(&mut [u8])) -> Result<(Store, OpenReport)> {
+pub(super) fn open(
+    options: &OpenOptions,
+    lock: StateLock,
+    random: &mut dyn FnMut(&mut [u8]),
+) -> Result<(Store, OpenReport)> {
     let layout = Layout::new(&options.dir);
-    layout.make()?;
-    let lock = layout.lock()?;
     layout.remove_unfinished()?;
     let recovery = recover::prepare(&layout, &options.migrations, random)?;
     let migrated = migrate::run_pending(&layout, &options.migrations)?;

@@ -1,6 +1,6 @@
 //! The one writer: transactions, checkpoints, what was written, and what its failures mean.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::connection::{self, PAGE_BYTES};
 use super::error::{self, Kind, Result, StoreError};
-use super::files::{self, Layout};
+use super::files::{self, Layout, StateLock};
 use super::open::{self, OpenOptions, OpenReport};
 use super::{audit, backup, epochs};
 use crate::domain::Seq;
@@ -32,7 +32,7 @@ pub struct Store {
     /// Where the next step of moving begins.
     pub(super) moving: Option<Seq>,
     /// Dropped last, so that no other process writes before the connection is closed.
-    _lock: File,
+    _lock: StateLock,
 }
 
 /// Frames of the WAL: in it now, and written since the store was opened.
@@ -47,7 +47,16 @@ impl Store {
     /// Opens the folder for writing; no other process can. A missing database is made, an old one migrated, a damaged one set
     /// aside and the newest backup restored; the report says what happened. `random` fills a buffer.
     pub fn open(options: &OpenOptions, random: &mut dyn FnMut(&mut [u8])) -> Result<(Store, OpenReport)> {
-        open::open(options, random)
+        Self::open_locked(options, StateLock::take(&options.dir)?, random)
+    }
+
+    /// The same, with the folder's lock taken before.
+    pub fn open_locked(
+        options: &OpenOptions,
+        lock: StateLock,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<(Store, OpenReport)> {
+        open::open(options, lock, random)
     }
 
     /// A connection that only reads. Close it within 5 s.
@@ -76,7 +85,7 @@ impl Store {
         connection::open_file(path, is_written).map_err(explained)
     }
 
-    pub(super) fn new(layout: Layout, lock: File) -> Result<Self> {
+    pub(super) fn new(layout: Layout, lock: StateLock) -> Result<Self> {
         let mut connection =
             connection::open_writer(&layout.database()).map_err(|error| explain(error, &layout.dir))?;
         let meter = Arc::new(WalMeter::default());

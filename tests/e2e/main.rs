@@ -8,6 +8,7 @@ mod support;
 mod alarm;
 mod ble;
 mod central;
+mod claim;
 mod demo;
 mod doctor;
 mod metrics;

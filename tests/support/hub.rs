@@ -47,6 +47,11 @@ impl Hub {
         Self { wrapper: wrapper.iter().map(|word| (*word).to_owned()).collect(), ..self }
     }
 
+    /// What its commands talk through.
+    pub fn socket(&self) -> PathBuf {
+        self.scratch.join("hub.sock")
+    }
+
     /// The folder with the database.
     pub fn state_dir(&self) -> PathBuf {
         self.scratch.join("state")
@@ -55,6 +60,13 @@ impl Hub {
     /// Starts it and waits until it answers.
     #[track_caller]
     pub fn start(&mut self) {
+        self.launch();
+        self.wait_until_it_listens();
+    }
+
+    /// Starts it and returns at once.
+    #[track_caller]
+    pub fn launch(&mut self) {
         let mut command = match &self.wrapper[..] {
             [] => self.program(),
             [wrapper, arguments @ ..] => {
@@ -64,11 +76,15 @@ impl Hub {
             }
         };
         command.arg("run");
-        let mut process = Running::start("frostguard-hub", &mut command, &self.scratch.join("log"));
-        // Not by a command: where no hub answers it would take the database itself, and the hub would find it taken.
-        let socket = self.scratch.join("hub.sock");
+        self.process = Some(Running::start("frostguard-hub", &mut command, &self.scratch.join("log")));
+    }
+
+    #[track_caller]
+    pub fn wait_until_it_listens(&mut self) {
+        // Not by a command: where no hub answers it would take the database itself, and the hub would wait for it.
+        let socket = self.socket();
+        let process = self.process.as_mut().expect("the hub runs");
         process.wait_until("the hub to listen", || UnixStream::connect(&socket).ok());
-        self.process = Some(process);
     }
 
     /// Ends it as a power cut does.

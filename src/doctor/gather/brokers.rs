@@ -3,7 +3,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rumqttc::{AsyncClient, Event, Packet};
 
 use super::super::facts::Broker;
 use super::{BROKERS_MAX, LIMITS, is_of_service, secret_path, within};
@@ -58,15 +57,7 @@ async fn sign_in(
     let (password_file, ca_file) = files;
     let mut options = broker::Broker { url, client_id, username, password_file, ca_file }.options(&time)?;
     options.set_clean_session(true);
-    let (client, mut events) = AsyncClient::new(options, REQUESTS_QUEUED_MAX);
-    broker::limit_connecting(&mut events);
-    loop {
-        match events.poll().await {
-            Ok(Event::Incoming(Packet::ConnAck(_))) => break,
-            Ok(_) => {}
-            Err(error) => return Err(broker::explain(error)),
-        }
-    }
+    let (client, mut events) = broker::connect(options, REQUESTS_QUEUED_MAX).await?;
     client.disconnect().await.context("leave the broker")?;
     let farewell = async { while events.poll().await.is_ok() {} };
     // A broker that does not close has answered all the same.

@@ -96,15 +96,10 @@ impl Session<'_> {
             .set_inflight(INFLIGHT_MAX)
             .set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX)
             .set_last_will(LastWill::new(self.names.availability(), "offline", QoS::AtLeastOnce, true));
-        let (client, mut events) = AsyncClient::new(options, REQUESTS_QUEUED_MAX);
-        broker::limit_connecting(&mut events);
-        loop {
-            match events.poll().await {
-                Ok(Event::Incoming(Packet::ConnAck(_))) => break,
-                Ok(_) => {}
-                Err(error) => return broker::explain(error),
-            }
-        }
+        let (client, mut events) = match broker::connect(options, REQUESTS_QUEUED_MAX).await {
+            Ok(connected) => connected,
+            Err(error) => return error,
+        };
         info!("connected; the kitchen is shown at {}", self.names.kitchen());
         self.told.send_replace(Link::Up(0));
         let (book, woken) = (Mutex::new(Book::default()), Notify::new());

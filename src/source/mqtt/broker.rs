@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Error, Result, anyhow, bail};
 use ring::digest::{SHA256, digest};
 use rumqttc::{
-    ConnectReturnCode, ConnectionError, EventLoop, MqttOptions, NetworkOptions, StateError, TlsConfiguration,
-    Transport,
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Packet,
+    StateError, TlsConfiguration, Transport,
 };
 
 use crate::clock::CertificateTime;
@@ -41,6 +41,19 @@ impl Broker<'_> {
             options.set_transport(Transport::tls_with_config(TlsConfiguration::from(tls)));
         }
         Ok(options)
+    }
+}
+
+/// Connects and signs in. What the client is given goes out while `EventLoop` is polled.
+pub async fn connect(options: MqttOptions, requests_queued_max: usize) -> Result<(AsyncClient, EventLoop)> {
+    let (client, mut events) = AsyncClient::new(options, requests_queued_max);
+    limit_connecting(&mut events);
+    loop {
+        match events.poll().await {
+            Ok(Event::Incoming(Packet::ConnAck(_))) => return Ok((client, events)),
+            Ok(_) => {}
+            Err(error) => return Err(explain(error)),
+        }
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Running {
     pub clock_quality: String,
     /// Name, and why it is down; None: it is up.
     pub sources: Vec<(String, Option<String>)>,
+    /// Sensors of a 1-Wire line convert one after the other.
+    pub is_onewire_slow: bool,
     pub sensors: Vec<Sensor>,
     /// None: the hub is no network server.
     pub gateways: Option<Vec<Gateway>>,

@@ -1,6 +1,6 @@
 //! DS18B20 sensors by the kernel's 1-Wire driver: files that come and go with the sensors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -61,6 +61,7 @@ impl Source for OneWire {
             presence,
             sensors: BTreeMap::new(),
             silent_rounds: 0,
+            singly: BTreeSet::new(),
         };
         let mut due = Instant::now();
         loop {
@@ -97,6 +98,8 @@ struct Lines<'a> {
     /// By number: what it measured last, in thousandths of a degree.
     sensors: BTreeMap<String, Option<i32>>,
     silent_rounds: u32,
+    /// Files of lines whose sensors convert one after the other, which was said.
+    singly: BTreeSet<PathBuf>,
 }
 
 impl Lines<'_> {
@@ -107,10 +110,13 @@ impl Lines<'_> {
             Err(error) => return self.presence.down(&error).await,
         };
         self.note_changes(&shown);
+        self.singly.retain(|file| shown.bulk.contains(file));
         for file in shown.bulk {
-            if let Err(error) = self.convert(&file).await {
-                // Each sensor then converts when it is read.
-                debug!(source.port = %self.config.name, "failed to convert by {}: {error:#}", file.display());
+            match self.convert(&file).await {
+                Ok(()) => {
+                    self.singly.remove(&file);
+                }
+                Err(error) => self.note_singly(file, &error),
             }
         }
         let mut read = 0;
@@ -162,6 +168,20 @@ impl Lines<'_> {
             }
             is_there
         });
+    }
+
+    /// Each sensor of the line then converts when it is read. Usual: the file is root's, and read-only for the service.
+    fn note_singly(&mut self, file: PathBuf, error: &anyhow::Error) {
+        let name = &self.config.name;
+        self.counters.add("onewire.bulk_refused", name, 1);
+        if !self.singly.contains(&file) {
+            info!(
+                source.port = %name,
+                "sensors convert one after the other, at most 0.75 s each: write {}: {error:#}",
+                file.display()
+            );
+            self.singly.insert(file);
+        }
     }
 
     /// Lets all sensors of a line convert at once, where the kernel can.

@@ -89,8 +89,14 @@ async fn sensors_on_a_line_come_and_go() {
     assert_eq!(frame.payload.bytes(), [0x3f, 0, 0x4b, 0x46, 0x7f, 0xff, 1, 0x10, 0x47]);
     assert_eq!(std::fs::read_to_string(bulk).expect("the line is there"), "trigger\n");
 
+    assert_eq!(heard.count("onewire.bulk_refused{onewire}"), 0);
+
+    // As where the service may not write it; tests may run as root, whom no mode stops.
+    std::fs::remove_file(lines.0.join("w1_bus_master1/therm_bulk_read")).expect("take the file away");
+    std::fs::create_dir(lines.0.join("w1_bus_master1/therm_bulk_read")).expect("put what cannot be written");
     lines.put("28-000000000002", &Lines::good(-18_562));
     until(&mut heard, "28-000000000002", celsius(-1_856)).await;
+    assert!(heard.count("onewire.bulk_refused{onewire}") >= 1);
     lines.take_away("28-0316a2795bff");
     wait_for_async("the sensor to be missed", async || {
         (heard.count("onewire.sensors_gone{onewire}") == 1).then_some(())

@@ -34,6 +34,9 @@ fn running(status: &Value, devices: &Value, gateways: Option<&Value>) -> Running
         clock_trusted: status["clock"]["trusted"] == true,
         clock_quality: text(&status["clock"]["quality"]),
         sources: sources.map(|(name, state)| (name.clone(), down(&text(state)))).collect(),
+        is_onewire_slow: status["counters"]
+            .as_object()
+            .is_some_and(|counters| counters.keys().any(|name| name.starts_with("onewire.bulk_refused"))),
         sensors: rows(&devices["devices"]).filter(|row| row["state"].is_string()).map(sensor).collect(),
         gateways: gateways.map(|value| rows(&value["gateways"]).map(|row| gateway(row, wall_ms)).collect()),
         uplink_problem: status["sync"]["uplink"]["problem"].as_str().map(str::to_owned),
@@ -92,6 +95,7 @@ mod tests {
         let status = json!({
             "hub": { "pid": 7, "version": "1", "storage": "ok" },
             "clock": { "trusted": true, "quality": "ntp", "unix_ms": 60_000 },
+            "counters": { "onewire.bulk_refused{onewire}": 3 },
             "sources": { "radio": "up", "broker": "down: refused" },
             "people": { "channels": "sms", "contacts": 2, "last_failure": null,
                         "modem": { "is_ready": true, "signal_dbm": -71 } },
@@ -104,6 +108,7 @@ mod tests {
         let gateways = json!({ "gateways": [{ "eui": "B1", "name": null, "last_contact_ms": 30_000 }] });
         let found = running(&status, &devices, Some(&gateways));
         assert_eq!((found.pid, found.clock_trusted, found.contacts), (7, true, 2));
+        assert!(found.is_onewire_slow);
         assert_eq!(
             found.sources,
             [("broker".to_owned(), Some("refused".to_owned())), ("radio".to_owned(), None)]

@@ -57,6 +57,15 @@ pub fn sources(hub: &Hub, lines: &mut Vec<Line>) {
     }
 }
 
+/// No complaint: it is so in the packaged service, and only takes longer.
+pub fn onewire(hub: &Hub, lines: &mut Vec<Line>) {
+    if matches!(hub, Hub::Running(running) if running.is_onewire_slow) {
+        let found =
+            "sensors convert one after the other, since only root may let all of a line convert at once";
+        lines.push(Line::ok("1-Wire", found));
+    }
+}
+
 pub fn gateways(hub: &Hub, lines: &mut Vec<Line>) {
     const CHECK: &str = "gateways";
     let Hub::Running(running) = hub else { return };

@@ -20,6 +20,7 @@ pub fn judge(facts: &Facts) -> Vec<Line> {
     machine::database(&facts.database, &mut lines);
     machine::ports(&facts.ports, &facts.hub, &mut lines);
     hub::sources(&facts.hub, &mut lines);
+    hub::onewire(&facts.hub, &mut lines);
     hub::gateways(&facts.hub, &mut lines);
     hub::sensors(&facts.hub, &facts.database, &mut lines);
     net::brokers(&facts.brokers, &mut lines);

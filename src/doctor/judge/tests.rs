@@ -293,6 +293,17 @@ fn serial_ports() {
 }
 
 #[test]
+fn a_slow_line_is_told_and_no_fault() {
+    let told = |is_slow: bool| {
+        let mut facts = healthy();
+        of_hub(|hub| hub.is_onewire_slow = is_slow)(&mut facts);
+        judge(&facts).iter().any(|line| line.check == "1-Wire" && line.found.contains("one after the other"))
+    };
+    assert_eq!((told(true), told(false)), (true, false));
+    check(of_hub(|hub| hub.is_onewire_slow = true), &[]);
+}
+
+#[test]
 fn gateways_and_sensors() {
     let heard = |age| of_hub(move |hub| hub.gateways.as_mut().unwrap()[0].heard_age_s = age);
     check(heard(None), &[("gateway roof", Failure, "never heard")]);

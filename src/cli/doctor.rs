@@ -104,11 +104,12 @@ mod tests {
     use super::super::Cli;
 
     /// Every file whose words a person is told.
-    const SOURCES: [&str; 5] = [
+    const SOURCES: [&str; 6] = [
         include_str!("../doctor/judge/hub.rs"),
         include_str!("../doctor/judge/machine.rs"),
         include_str!("../doctor/judge/net.rs"),
         include_str!("../doctor/gather/mod.rs"),
+        include_str!("../doctor/gather/channels.rs"),
         include_str!("../doctor/gather/database.rs"),
     ];
 

@@ -93,7 +93,8 @@ enum Command {
     Decode(decode::DecodeArgs),
     /// Decode kept frames again, after a codec was mended, and add what they say as late readings.
     Redecode(redecode::Args),
-    /// Find what keeps the hub from its work, and what to do: clock, disk, database, ports, sensors, brokers, internet.
+    /// Find what keeps the hub from its work, and what to do: clock, disk, database, ports, sensors, brokers, mail,
+    /// webhooks, internet.
     Doctor(doctor::Args),
     /// Pack what somebody far away needs to help, without secrets and people, into one archive.
     SupportBundle(support_bundle::Args),

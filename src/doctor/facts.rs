@@ -18,6 +18,9 @@ pub struct Facts {
     pub ports: Found<Vec<Port>>,
     pub brokers: Vec<Broker>,
     pub has_modem: bool,
+    /// None: there is no `[notify.smtp]`.
+    pub mail: Option<Mail>,
+    pub webhooks: Vec<Webhook>,
     pub net: Net,
     pub files: Found<Vec<File>>,
 }
@@ -187,15 +190,54 @@ pub struct Broker {
     pub answered: Option<Found<()>>,
 }
 
+/// The way to a host; what comes after a step that failed was not tried.
+#[derive(Clone, Debug, Default)]
+pub struct Steps {
+    /// None: an address needs no name server.
+    pub dns: Option<Found<Vec<String>>>,
+    /// The address that answers.
+    pub tcp: Option<Found<String>>,
+    /// None: it is without TLS.
+    pub tls: Option<Found<String>>,
+}
+
+/// The mail server. `Steps::tls` is a part of being greeted.
+#[derive(Clone, Debug, Default)]
+pub struct Mail {
+    /// "smtp.example:587".
+    pub server: String,
+    pub steps: Steps,
+    /// It greeted the hub, over TLS where that is configured.
+    pub greeted: Option<Found<()>>,
+    pub signed_in: SignIn,
+}
+
+#[derive(Clone, Debug, Default)]
+pub enum SignIn {
+    /// There is no user, or it did not come to that.
+    #[default]
+    None,
+    /// The password is the service's, which is there only while that runs, and for root.
+    OfService,
+    Tried(Found<()>),
+}
+
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// "webhook NAME", as its section is called.
+    pub name: String,
+    /// With the port and without what stands behind it in the url.
+    pub host: String,
+    pub steps: Steps,
+}
+
 /// The way to the receiver, step by step; what comes after a step that failed was not tried.
 #[derive(Clone, Debug, Default)]
 pub struct Net {
     pub goal: Goal,
     pub interfaces_up: Vec<String>,
     pub has_route: bool,
-    pub dns: Option<Found<Vec<String>>>,
-    pub tcp: Option<Found<String>>,
-    pub tls: Option<Found<String>>,
+    pub steps: Steps,
     /// The receiver's time less the machine's, ms.
     pub time: Option<Found<i64>>,
     pub receiver: Option<Found<()>>,

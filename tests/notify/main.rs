@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod doctor;
 mod email;
 mod http_server;
 mod keys;

@@ -1,6 +1,7 @@
 //! Gathering: thin steps, each within a time of its own. A step that hangs leaves its thread behind and says so.
 
 mod brokers;
+mod channels;
 mod database;
 mod disk;
 mod files;
@@ -35,6 +36,8 @@ pub struct Limits {
     pub files: Duration,
     /// Connection and sign-in of one broker.
     pub broker: Duration,
+    /// All of a conversation with the mail server; greylisting servers let a stranger wait.
+    pub mail: Duration,
     pub dns: Duration,
     /// Of each address of a name.
     pub tcp: Duration,
@@ -50,6 +53,7 @@ pub const LIMITS: Limits = Limits {
     ports: Duration::from_secs(10),
     files: Duration::from_secs(5),
     broker: Duration::from_secs(10),
+    mail: Duration::from_secs(40),
     dns: Duration::from_secs(10),
     tcp: Duration::from_secs(5),
     tls: Duration::from_secs(10),
@@ -57,6 +61,8 @@ pub const LIMITS: Limits = Limits {
 };
 /// Brokers tried; a hub has a handful.
 const BROKERS_MAX: usize = 16;
+/// Webhooks tried; a hub has one or two.
+const WEBHOOKS_MAX: usize = 16;
 
 /// The configuration as far as it can be read, and what is wrong with it. One that cannot be read leaves the defaults.
 pub fn configuration(path: Option<&Path>) -> (Config, Configuration) {
@@ -88,6 +94,8 @@ pub async fn gather(path: Option<&Path>, system: &Arc<SystemClock>, random: [u8;
         ports: ports::look(&config, &hub).await,
         brokers: brokers::look(&config, system).await,
         has_modem: config.notify.modem.is_some(),
+        mail: channels::mail(&config, system).await,
+        webhooks: channels::webhooks(&config, system).await,
         net: net::look(&config, link, system, random).await,
         files: files::look(&config, path).await,
         configuration,

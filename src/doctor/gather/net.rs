@@ -1,6 +1,7 @@
 use std::fs;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::super::facts::{Found, Goal, Net};
+use super::super::facts::{Found, Goal, Net, Steps};
 use super::database::Linked;
 use super::{LIMITS, within};
 use crate::clock::{CertificateTime, Clock, SystemClock};
@@ -67,31 +68,10 @@ async fn walk(
 ) {
     let certificates = || CertificateTime::new(system.clone(), UnixMs(0));
     let ca_file = config.uplink.ca_file.as_deref();
-    let found = within(LIMITS.dns, resolve(&way.host, way.port)).await;
-    if way.host.parse::<IpAddr>().is_err() {
-        let shown = |all: &Vec<SocketAddr>| all.iter().map(|address| address.ip().to_string()).collect();
-        net.dns = Some(found.as_ref().map(shown).map_err(Clone::clone));
-    }
-    let Ok(addresses) = found else { return };
-    let stream = match first_that(&addresses, LIMITS.tcp, TcpStream::connect).await {
-        Ok((address, stream)) => {
-            net.tcp = Some(Ok(address.to_string()));
-            stream
-        }
-        Err(why) => {
-            net.tcp = Some(Err(why));
-            return;
-        }
-    };
-    if way.is_tls {
-        let tls = within(LIMITS.tls, async {
-            let config = crate::tls::client_config(ca_file, certificates())?;
-            let name = ServerName::try_from(way.host.clone()).context("read the receiver's name")?;
-            let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
-            let version = stream.get_ref().1.protocol_version();
-            Ok(version.map_or("connected".to_owned(), |version| format!("{version:?}")))
-        });
-        net.tls = Some(tls.await);
+    let (steps, is_reached) = reach(&way.host, way.port, way.is_tls.then(|| (ca_file, certificates()))).await;
+    net.steps = steps;
+    if !is_reached {
+        return;
     }
     // Also with a certificate that is not valid: the time may be why.
     let nonce = frostguard_sync::ids::hex(&random);
@@ -102,7 +82,7 @@ async fn walk(
         Ok(theirs - (before + (after - before) / 2))
     });
     net.time = Some(time.await);
-    if matches!(net.tls, Some(Err(_))) || matches!(net.time, Some(Err(_))) {
+    if matches!(net.steps.tls, Some(Err(_))) || matches!(net.time, Some(Err(_))) {
         return;
     }
     let Some((link, etag)) = link else {
@@ -125,6 +105,45 @@ async fn walk(
         Ok(Shown::NoAnswer(why)) => net.receiver = Some(Err(why)),
         Err(why) => net.credential = Some(Err(why)),
     }
+}
+
+/// The addresses of a name as they are shown (None: it is an address), and as they are.
+pub async fn look_up(host: &str, port: u16) -> (Option<Found<Vec<String>>>, Found<Vec<SocketAddr>>) {
+    let found = within(LIMITS.dns, resolve(host, port)).await;
+    if host.parse::<IpAddr>().is_ok() {
+        return (None, found);
+    }
+    let shown = |all: &Vec<SocketAddr>| all.iter().map(|address| address.ip().to_string()).collect();
+    (Some(found.as_ref().map(shown).map_err(Clone::clone)), found)
+}
+
+/// DNS, TCP and, with `tls` (authorities, the time for certificates), TLS; and whether TCP came about.
+pub async fn reach(host: &str, port: u16, tls: Option<(Option<&Path>, CertificateTime)>) -> (Steps, bool) {
+    let (dns, found) = look_up(host, port).await;
+    let mut steps = Steps { dns, ..Steps::default() };
+    let Ok(addresses) = found else { return (steps, false) };
+    let stream = match first_that(&addresses, LIMITS.tcp, TcpStream::connect).await {
+        Ok((address, stream)) => {
+            steps.tcp = Some(Ok(address.to_string()));
+            stream
+        }
+        Err(why) => {
+            steps.tcp = Some(Err(why));
+            return (steps, false);
+        }
+    };
+    if let Some((ca_file, certificates)) = tls {
+        let shaken = within(LIMITS.tls, async {
+            let config = crate::tls::client_config(ca_file, certificates)?;
+            let name =
+                ServerName::try_from(host.to_owned()).with_context(|| format!("read the name {host}"))?;
+            let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+            let version = stream.get_ref().1.protocol_version();
+            Ok(version.map_or("connected".to_owned(), |version| format!("{version:?}")))
+        });
+        steps.tls = Some(shaken.await);
+    }
+    (steps, true)
 }
 
 /// One after the other, each within `limit`: a router may give out IPv6 addresses that lead nowhere, and the hub's own
@@ -156,7 +175,7 @@ async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
     Ok(addresses)
 }
 
-fn parts(url: &str) -> Option<(String, u16, bool)> {
+pub fn parts(url: &str) -> Option<(String, u16, bool)> {
     let url = Url::parse(url).ok()?;
     let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
     Some((host, url.port_or_known_default()?, url.scheme() == "https"))

@@ -25,6 +25,8 @@ pub fn judge(facts: &Facts) -> Vec<Line> {
     hub::sensors(&facts.hub, &facts.database, &mut lines);
     net::brokers(&facts.brokers, &mut lines);
     hub::modem(&facts.hub, facts.has_modem, &mut lines);
+    net::mail(facts.mail.as_ref(), &mut lines);
+    net::webhooks(&facts.webhooks, &mut lines);
     hub::people(&facts.hub, &mut lines);
     net::internet(&facts.net, &facts.hub, &mut lines);
     net::queue(&facts.database, &facts.net, facts.clock.wall_ms, &facts.hub, &mut lines);

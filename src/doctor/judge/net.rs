@@ -1,7 +1,7 @@
-//! What lies outside: brokers, and the way to the receiver step by step.
+//! What lies outside: brokers, mail server and webhooks, and the way to the receiver step by step.
 
 use super::super::Line;
-use super::super::facts::{Broker, Database, Found, Goal, Hub, Net};
+use super::super::facts::{Broker, Database, Found, Goal, Hub, Mail, Net, SignIn, Steps, Webhook};
 use super::age;
 
 /// A hub whose clock is this far off loses trust in it; signatures allow 5 min.
@@ -23,6 +23,67 @@ pub fn brokers(brokers: &[Broker], lines: &mut Vec<Line>) {
                 format!("{}: {why}", broker.url),
                 "see that the broker runs and is reachable from here, and that user and password are right there",
             ),
+        });
+    }
+}
+
+/// The first step that failed, and what to do about it.
+fn broken(steps: &Steps) -> Option<(&str, &'static str)> {
+    let Steps { dns, tcp, tls } = steps;
+    if let Some(Err(why)) = dns {
+        return Some((
+            why,
+            "see the host's name in the configuration and the name server (`resolvectl status`)",
+        ));
+    }
+    if let Some(Err(why)) = tcp {
+        return Some((why, "see host and port in the configuration; a firewall on the way may block them"));
+    }
+    if let Some(Err(why)) = tls {
+        let todo = "a wrong clock, a proxy that looks into TLS, or a certificate that is not the host's; ca_file names \
+                    authorities";
+        return Some((why, todo));
+    }
+    None
+}
+
+pub fn mail(mail: Option<&Mail>, lines: &mut Vec<Line>) {
+    const CHECK: &str = "mail";
+    let Some(mail) = mail else { return };
+    let server = &mail.server;
+    if let Some((why, todo)) = broken(&mail.steps) {
+        lines.push(Line::failure(CHECK, format!("{server}: {why}"), todo));
+        return;
+    }
+    lines.push(match (&mail.greeted, &mail.signed_in) {
+        (Some(Err(why)), _) => Line::failure(
+            CHECK,
+            format!("{server}: {why}"),
+            "see security, port and ca_file of [notify.smtp], and the clock where it speaks of a certificate",
+        ),
+        (_, SignIn::Tried(Err(why))) => Line::failure(
+            CHECK,
+            format!("{server} greets, and does not take the hub's user: {why}"),
+            "see username and password_file of [notify.smtp]; many providers want a password made for programs",
+        ),
+        (_, SignIn::OfService) => Line::warning(
+            CHECK,
+            format!("{server} greets; not signed in, since the password is a credential of the service's"),
+            "run this as root while the hub runs: systemd takes the credential away when it stops",
+        ),
+        (_, SignIn::Tried(Ok(()))) => Line::ok(CHECK, format!("{server} takes the hub's user")),
+        (_, SignIn::None) => Line::ok(CHECK, format!("{server} greets; no user is configured")),
+    });
+}
+
+pub fn webhooks(webhooks: &[Webhook], lines: &mut Vec<Line>) {
+    for Webhook { name, host, steps } in webhooks {
+        lines.push(match broken(steps) {
+            Some((why, todo)) => Line::failure(name, format!("{host}: {why}"), todo),
+            None => {
+                let over = steps.tls.as_ref().map_or("without TLS", |_| "over TLS");
+                Line::ok(name, format!("{host} answers {over}; nothing was posted"))
+            }
         });
     }
 }
@@ -58,17 +119,20 @@ pub fn internet(net: &Net, hub: &Hub, lines: &mut Vec<Line>) {
     let steps: [(&str, Option<Found<String>>, &str); 5] = [
         (
             "internet: DNS",
-            net.dns.clone().map(|found| found.map(|addresses| format!("{host} is {}", addresses.join(", ")))),
+            net.steps
+                .dns
+                .clone()
+                .map(|found| found.map(|addresses| format!("{host} is {}", addresses.join(", ")))),
             "see the name server (`resolvectl status`) and the receiver's name; a router that is up may have no internet",
         ),
         (
             "internet: TCP",
-            net.tcp.clone().map(|found| found.map(|address| format!("{address} answers"))),
+            net.steps.tcp.clone().map(|found| found.map(|address| format!("{address} answers"))),
             "a firewall between here and the receiver may block it, or the receiver is down",
         ),
         (
             "internet: TLS",
-            net.tls.clone(),
+            net.steps.tls.clone(),
             "a wrong clock, a proxy that looks into TLS, or a certificate that is not the receiver's; [uplink] ca_file names authorities",
         ),
         ("internet: time", net.time.clone().map(|found| found.map(off)), "is that a receiver?"),

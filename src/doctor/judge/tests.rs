@@ -62,18 +62,35 @@ fn healthy() -> Facts {
             answered: Some(Ok(())),
         }],
         has_modem: true,
+        mail: Some(Mail {
+            server: "smtp.example:465".into(),
+            steps: Steps { tls: None, ..steps() },
+            greeted: Some(Ok(())),
+            signed_in: SignIn::Tried(Ok(())),
+        }),
+        webhooks: vec![Webhook {
+            name: "webhook pager".into(),
+            host: "hooks.example:443".into(),
+            steps: steps(),
+        }],
         net: Net {
             goal: Goal::Receiver { host: "central.example".into(), is_local: false, is_enrolled: true },
             interfaces_up: vec!["eth0".into()],
             has_route: true,
-            dns: Some(Ok(vec!["192.0.2.1".into()])),
-            tcp: Some(Ok("192.0.2.1:443".into())),
-            tls: Some(Ok("TLSv1_3".into())),
+            steps: steps(),
             time: Some(Ok(-1_500)),
             receiver: Some(Ok(())),
             credential: Some(Ok(())),
         },
         files: Ok(vec![file("/var/lib/frostguard", Role::Own, 0o700)]),
+    }
+}
+
+fn steps() -> Steps {
+    Steps {
+        dns: Some(Ok(vec!["192.0.2.1".into()])),
+        tcp: Some(Ok("192.0.2.1:443".into())),
+        tls: Some(Ok("TLSv1_3".into())),
     }
 }
 
@@ -368,9 +385,69 @@ fn brokers_modem_and_people() {
 }
 
 #[test]
+fn the_mail_server() {
+    let of_mail = |change: fn(&mut Mail)| {
+        move |facts: &mut Facts| {
+            change(facts.mail.as_mut().unwrap());
+        }
+    };
+    check(|facts| facts.mail = None, &[]);
+    check(of_mail(|mail| mail.signed_in = SignIn::None), &[]);
+    let fails = |mail: &mut Mail, steps: Steps| {
+        (mail.steps, mail.greeted, mail.signed_in) = (steps, None, SignIn::None);
+    };
+    check(
+        |facts| {
+            let steps = Steps { dns: Some(Err("no such name".into())), ..Steps::default() };
+            fails(facts.mail.as_mut().unwrap(), steps);
+        },
+        &[("mail", Failure, "smtp.example:465: no such name | see the host's name")],
+    );
+    check(
+        |facts| {
+            let steps = Steps { tcp: Some(Err("refused".into())), ..steps() };
+            fails(facts.mail.as_mut().unwrap(), steps);
+        },
+        &[("mail", Failure, "refused | see host and port")],
+    );
+    check(
+        of_mail(|mail| {
+            (mail.greeted, mail.signed_in) = (Some(Err("it offers no STARTTLS".into())), SignIn::None);
+        }),
+        &[("mail", Failure, "no STARTTLS | see security")],
+    );
+    check(
+        of_mail(|mail| mail.signed_in = SignIn::Tried(Err("535 5.7.8 no".into()))),
+        &[("mail", Failure, "535 5.7.8 no | see username")],
+    );
+    check(of_mail(|mail| mail.signed_in = SignIn::OfService), &[("mail", Warning, "while the hub runs")]);
+}
+
+#[test]
+fn webhooks() {
+    let name = "webhook pager";
+    let of_steps = |change: fn(&mut Steps)| {
+        move |facts: &mut Facts| {
+            change(&mut facts.webhooks[0].steps);
+        }
+    };
+    check(of_steps(|steps| steps.tls = None), &[]);
+    check(of_steps(|steps| steps.dns = None), &[]);
+    check(
+        of_steps(|steps| *steps = Steps { dns: Some(Err("no such name".into())), ..Steps::default() }),
+        &[(name, Failure, "hooks.example:443: no such name")],
+    );
+    check(of_steps(|steps| steps.tcp = Some(Err("refused".into()))), &[(name, Failure, "firewall")]);
+    check(
+        of_steps(|steps| steps.tls = Some(Err("invalid peer certificate".into()))),
+        &[(name, Failure, "invalid peer certificate | a wrong clock")],
+    );
+}
+
+#[test]
 fn the_way_to_the_receiver() {
     let none = |net: &mut Net| {
-        (net.dns, net.tcp, net.tls, net.time, net.receiver, net.credential) = Default::default();
+        (net.steps, net.time, net.receiver, net.credential) = Default::default();
     };
     let fails = || Some(Err("it fails".to_owned()));
     check(|facts| facts.net.interfaces_up.clear(), &[("internet: link", Failure, "no network interface")]);
@@ -378,20 +455,20 @@ fn the_way_to_the_receiver() {
     check(
         |facts| {
             none(&mut facts.net);
-            facts.net.dns = Some(Err("it fails".into()));
+            facts.net.steps.dns = Some(Err("it fails".into()));
         },
         &[("internet: DNS", Failure, "name server")],
     );
     check(
         |facts| {
             none(&mut facts.net);
-            facts.net.tcp = fails();
+            facts.net.steps.tcp = fails();
         },
         &[("internet: TCP", Failure, "firewall")],
     );
     check(
         |facts| {
-            facts.net.tls = fails();
+            facts.net.steps.tls = fails();
             (facts.net.receiver, facts.net.credential) = (None, None);
             facts.net.time = Some(Ok(400_000));
         },

@@ -9,6 +9,8 @@
 mod compose;
 mod session;
 
+pub use session::{Probe, probe};
+
 use lettre::Address;
 use lettre::message::Mailbox;
 

@@ -67,17 +67,67 @@ pub async fn submit(
     Ok(Receipt { external_id: queue_id(&detail), is_delivered: false, detail })
 }
 
+/// How far a conversation came in which no mail is sent.
+#[derive(Debug)]
+pub struct Probe {
+    /// By TCP.
+    pub reached: Result<SocketAddr, Failure>,
+    /// Over TLS where that is configured. None: it was not reached.
+    pub greeted: Option<Result<(), Failure>>,
+    /// None: nobody greeted, or there is no user.
+    pub signed_in: Option<Result<(), Failure>>,
+}
+
+/// Does all that comes before a mail.
+pub async fn probe(config: &SmtpSection, time: &CertificateTime) -> Probe {
+    let reached = match reach(config).await {
+        Ok(reached) => reached,
+        Err(failure) => return Probe { reached: Err(failure), greeted: None, signed_in: None },
+    };
+    let peer = Ok(reached.peer);
+    let mut server = match open(config, time, reached).await {
+        Ok(server) => server,
+        Err(failure) => return Probe { reached: peer, greeted: Some(Err(failure)), signed_in: None },
+    };
+    let signed_in = match &config.username {
+        Some(username) => Some(log_in(&mut server, config, username).await),
+        None => None,
+    };
+    let _ = timeout(FAREWELL_MAX, server.command(Quit)).await;
+    Probe { reached: peer, greeted: Some(Ok(())), signed_in }
+}
+
 async fn connect(config: &SmtpSection, time: &CertificateTime) -> Result<AsyncSmtpConnection, Failure> {
+    let reached = reach(config).await?;
+    open(config, time, reached).await
+}
+
+/// A connection that nothing was said over.
+struct Reached {
+    tcp: TcpStream,
+    local: IpAddr,
+    peer: SocketAddr,
+}
+
+async fn reach(config: &SmtpSection) -> Result<Reached, Failure> {
     let (host, port) = (config.host.as_str(), config.port());
     let tcp = step(&format!("connection to {host}:{port}"), CONNECT_MAX, TcpStream::connect((host, port)))
         .await?
         .map_err(|error| Failure::Later(format!("connect to {host}:{port}: {error}")))?;
-    let (local, peer) = match (tcp.local_addr(), tcp.peer_addr()) {
-        (Ok(local), Ok(peer)) => (local.ip(), peer),
+    match (tcp.local_addr(), tcp.peer_addr()) {
+        (Ok(local), Ok(peer)) => Ok(Reached { tcp, local: local.ip(), peer }),
         (Err(error), _) | (_, Err(error)) => {
-            return Err(Failure::Later(format!("connect to {host}:{port}: {error}")));
+            Err(Failure::Later(format!("connect to {host}:{port}: {error}")))
         }
-    };
+    }
+}
+
+async fn open(
+    config: &SmtpSection,
+    time: &CertificateTime,
+    Reached { tcp, local, peer }: Reached,
+) -> Result<AsyncSmtpConnection, Failure> {
+    let host = config.host.as_str();
     let hello = client_id(local);
     match config.security {
         SmtpSecurity::None => {

@@ -1,0 +1,68 @@
+use std::sync::Arc;
+
+use super::super::facts::{Mail, SignIn, Steps, Webhook};
+use super::net::{self, parts, reach};
+use super::{LIMITS, WEBHOOKS_MAX, is_of_service, secret_path, within};
+use crate::clock::{CertificateTime, SystemClock};
+use crate::config::{Config, SmtpSection, WebhookSection};
+use crate::domain::UnixMs;
+use crate::notify::email;
+
+/// The mail server as the hub would use it, up to the sign-in: no mail is sent.
+pub async fn mail(config: &Config, system: &Arc<SystemClock>) -> Option<Mail> {
+    let mut section = config.notify.smtp.clone()?;
+    section.password_file = section.password_file.map(|path| secret_path(&path));
+    let is_of_service = section.password_file.as_deref().is_some_and(is_of_service);
+    if is_of_service {
+        section.username = None;
+    }
+    let mut mail = Mail { server: format!("{}:{}", section.host, section.port()), ..Mail::default() };
+    talk(&mut mail, &section, system).await;
+    if is_of_service {
+        mail.signed_in = SignIn::OfService;
+    }
+    Some(mail)
+}
+
+async fn talk(mail: &mut Mail, section: &SmtpSection, system: &Arc<SystemClock>) {
+    let (dns, addresses) = net::look_up(&section.host, section.port()).await;
+    mail.steps.dns = dns;
+    if let Err(why) = addresses {
+        mail.steps.dns = Some(Err(why));
+        return;
+    }
+    let time = CertificateTime::new(system.clone(), UnixMs(0));
+    let probe = match within(LIMITS.mail, async { Ok(email::probe(section, &time).await) }).await {
+        Ok(probe) => probe,
+        Err(why) => {
+            mail.greeted = Some(Err(why));
+            return;
+        }
+    };
+    let found = |result: Result<(), crate::notify::Failure>| result.map_err(|failure| failure.to_string());
+    mail.steps.tcp = Some(probe.reached.map(|peer| peer.to_string()).map_err(|failure| failure.to_string()));
+    mail.greeted = probe.greeted.map(found);
+    mail.signed_in = probe.signed_in.map(found).map_or(SignIn::None, SignIn::Tried);
+}
+
+/// The way to each host, TLS included: nothing is posted, since whoever is called acts.
+pub async fn webhooks(config: &Config, system: &Arc<SystemClock>) -> Vec<Webhook> {
+    let mut found = Vec::new();
+    for section in config.notify.webhook.iter().take(WEBHOOKS_MAX) {
+        found.push(webhook(section, system).await);
+    }
+    found
+}
+
+async fn webhook(section: &WebhookSection, system: &Arc<SystemClock>) -> Webhook {
+    let name = format!("webhook {}", section.name);
+    // A path or query often holds a token, so that only the host is shown.
+    let Some((host, port, is_tls)) = parts(&section.url) else {
+        let dns = Some(Err("its url has no host".to_owned()));
+        return Webhook { name, host: "?".into(), steps: Steps { dns, ..Steps::default() } };
+    };
+    let certificates = CertificateTime::new(system.clone(), UnixMs(0));
+    let tls = is_tls.then_some((section.ca_file.as_deref(), certificates));
+    let (steps, _) = reach(&host, port, tls).await;
+    Webhook { name, host: format!("{host}:{port}"), steps }
+}

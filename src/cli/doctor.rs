@@ -100,6 +100,7 @@ fn row(line: &Line) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use frostguard_sync::receiver::cli::Cli as ReceiverCli;
 
     use super::super::Cli;
 
@@ -113,14 +114,14 @@ mod tests {
         include_str!("../doctor/gather/database.rs"),
     ];
 
-    /// Commands stand between backticks; a string goes on behind a backslash at a line's end.
-    fn commands() -> Vec<String> {
+    /// Those of `program`. Commands stand between backticks; a string goes on behind a backslash at a line's end.
+    fn commands(program: &str) -> Vec<String> {
         let mut found = Vec::new();
         for source in SOURCES {
             let code = source.lines().map(str::trim).filter(|line| !line.starts_with("//"));
             let text = code.collect::<Vec<_>>().join("\n").replace("\\\n", "");
             let parts = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
-            let own = parts.filter(|part| part.starts_with("frostguard-hub"));
+            let own = parts.filter(|part| part.split(' ').next() == Some(program));
             found.extend(own.map(|command| command.replace("\\\"", "\"")));
         }
         found
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn every_command_that_is_advised_exists() {
-        let commands = commands();
+        let commands = commands("frostguard-hub");
         for known in [
             "frostguard-hub config check",
             "frostguard-hub notify test sms",
@@ -158,5 +159,22 @@ mod tests {
             }
         }
         assert!(Cli::try_parse_from(words("frostguard-hub notify test --channel sms")).is_err());
+    }
+
+    #[test]
+    fn every_command_of_the_receiver_that_is_advised_exists() {
+        let commands = commands("frostguard-receiver");
+        for known in ["hub code HUB", "hub add --site SITE --name NAME", "dead-letters list"] {
+            let known = format!("frostguard-receiver {known}");
+            assert!(commands.contains(&known), "{known} is missing in {commands:#?}");
+        }
+        for command in commands {
+            let id = "0198c0de-0000-7000-8000-000000000001";
+            let filled = command.replace("HUB", id).replace("SITE", id);
+            if let Err(error) = ReceiverCli::try_parse_from(words(&filled)) {
+                panic!("`{command}`: {error}");
+            }
+        }
+        assert!(ReceiverCli::try_parse_from(words("frostguard-receiver hub code")).is_err());
     }
 }

@@ -164,12 +164,12 @@ pub fn internet(net: &Net, hub: &Hub, lines: &mut Vec<Line>) {
         Some(Err(why)) => lines.push(Line::failure(
             "credential",
             why,
-            "`frostguard-hub enroll --replace` with a new code from `frostguard-receiver hub code`",
+            "`frostguard-hub enroll --replace` with a new code from `frostguard-receiver hub code HUB`",
         )),
         None if !is_enrolled => lines.push(Line::warning(
             "credential",
             "not enrolled: readings stay on this hub",
-            "`frostguard-hub enroll` with a code from `frostguard-receiver hub add`",
+            "`frostguard-hub enroll` with a code from `frostguard-receiver hub add --site SITE --name NAME`",
         )),
         None => {}
     }

@@ -1,5 +1,6 @@
 //! Wiring: the core, its sources, the control socket and the uplink, from start to a clean stop.
 
+mod alone;
 mod claim;
 mod enroller;
 mod people;
@@ -38,11 +39,12 @@ use crate::source::onewire::OneWire;
 use crate::source::serial::Serial;
 use crate::source::stations::Stations;
 use crate::source::{self, Acks, EVENTS_QUEUED_MAX, Source, SourceContext};
-use crate::store::{StateLock, StoreError};
+use crate::store::StateLock;
 use crate::uplink::{self, Shown, Signals};
 
+pub use self::alone::answer_without_hub;
 pub use self::claim::{Claim, HOLDER_LOOKS_MAX, HOLDER_PAUSE, claim};
-use self::enroller::{Enroller, enrol_without_hub};
+use self::enroller::Enroller;
 use self::people::{Channels, Needs};
 pub use self::service::Service;
 
@@ -339,49 +341,6 @@ fn uplink_options(
     }
 }
 
-/// Answers a request from the database directly, for the time when no hub runs. An error that says `StoreError::Locked`:
-/// another process has it, and nothing was done.
-pub fn answer_without_hub(config: &Config, request: &Request) -> Result<Value> {
-    // Before anything that says that no hub runs: one may be about to.
-    if StateLock::is_held(&config.hub.state_dir) {
-        bail!(StoreError::Locked { path: config.hub.state_dir.join(crate::store::DATABASE) });
-    }
-    check_state_dir(&config.hub.state_dir, request.changes(), own_uid()?)?;
-    if let Request::Enroll(request) = request {
-        return enrol_without_hub(config, request);
-    }
-    let clock = system_clock(config)?;
-    let mode = if request.changes() { Mode::Change } else { Mode::Look };
-    let mut core = Core::open(Settings::of(config, mode), clock, Counters::default(), system_random())?;
-    let answer = core.request(request)?;
-    core.close()?;
-    Ok(answer)
-}
-
-/// Before a command opens the database itself: files that root makes in the folder of the hub's own user would keep the
-/// hub from starting, and a command that only looks makes no database.
-fn check_state_dir(path: &Path, may_make: bool, own_uid: u32) -> Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    let folder = match std::fs::metadata(path) {
-        Ok(folder) => Some(folder),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error).with_context(|| format!("look at {}", path.display())),
-    };
-    if let Some(owner) = folder.as_ref().map(MetadataExt::uid).filter(|owner| *owner != own_uid) {
-        bail!(
-            "no hub runs, and {} belongs to user {owner}: start the hub first, or run this as that user (`sudo -u '#{owner}'`)",
-            path.display()
-        );
-    }
-    if !may_make && !path.join(crate::store::DATABASE).exists() {
-        bail!(
-            "no hub runs, and there is no database in {} yet: start the hub, or name its configuration by --config",
-            path.display()
-        );
-    }
-    Ok(())
-}
-
 /// The machine's clocks, as far as they are to be believed.
 pub fn system_clock(config: &Config) -> Result<Arc<dyn Clock>> {
     let clock = SystemClock::new()?;
@@ -423,22 +382,6 @@ fn own_uid() -> Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn commands_without_a_hub_leave_nothing_that_keeps_it_from_starting() {
-        let folder = tempfile::tempdir().unwrap();
-        let own = own_uid().unwrap();
-        let check =
-            |path: &Path, may_make, uid| check_state_dir(path, may_make, uid).map_err(|e| e.to_string());
-        assert!(check(folder.path(), false, own).unwrap_err().contains("no database"));
-        assert_eq!(check(folder.path(), true, own), Ok(()));
-        assert!(check(folder.path(), true, own + 1).unwrap_err().contains("belongs to user"));
-        let missing = folder.path().join("typo");
-        assert!(check(&missing, false, own).unwrap_err().contains("--config"));
-        assert_eq!(check(&missing, true, own), Ok(()));
-        std::fs::write(folder.path().join(crate::store::DATABASE), "").unwrap();
-        assert_eq!(check(folder.path(), false, own), Ok(()));
-    }
 
     #[tokio::test]
     async fn stopping_waits_for_all_but_the_control_socket() {

@@ -20,7 +20,7 @@ use crate::notify::signal::{Button, Signal};
 use crate::notify::webhook::Webhook;
 use crate::notify::{Board, Channel, DELIVER_MS_MAX, Failure, Message, Notifier, Receipt, Report};
 use crate::pipeline::Core;
-use crate::pipeline::calls::Dispatch;
+use crate::pipeline::dispatch::Dispatch;
 use crate::pipeline::driver::CoreHandle;
 use crate::source;
 

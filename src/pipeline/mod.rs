@@ -7,6 +7,7 @@ pub mod calibrate;
 pub mod calls;
 mod contacts;
 pub mod decide;
+pub mod dispatch;
 pub mod driver;
 pub mod duplicates;
 pub mod group;

@@ -7,7 +7,8 @@ use crate::config::{NotifySection, SignalRole, SignalSection};
 use crate::domain::{Severity, Source};
 use crate::frame::SourceEvent;
 use crate::notify::{Channel, Failure, Kind, Message, Receipt, Report};
-use crate::pipeline::calls::{Dispatch, is_phone};
+use crate::pipeline::calls::is_phone;
+use crate::pipeline::dispatch::Dispatch;
 use crate::pipeline::settings::NotifySettings;
 use crate::power::Notice;
 

@@ -4,7 +4,7 @@ use super::{Hub, MINUTE, SECOND, climate};
 use crate::domain::{Severity, Source};
 use crate::frame::SourceEvent;
 use crate::notify::{Channel, Failure};
-use crate::pipeline::calls::Dispatch;
+use crate::pipeline::dispatch::Dispatch;
 use crate::power::PowerEvent;
 
 #[test]

@@ -115,7 +115,7 @@ pub enum DevicesCommand {
         json: bool,
     },
     /// List the models the hub can decode.
-    Models(super::decode::ModelsArgs),
+    Models(super::models::ModelsArgs),
 }
 
 #[derive(Subcommand)]
@@ -181,7 +181,7 @@ pub fn devices(config: Option<&Path>, command: DevicesCommand) -> Result<()> {
             for problem in problems {
                 out::warning(&problem);
             }
-            super::decode::run_models(&codecs, &args, &mut std::io::stdout().lock())
+            super::models::run_models(&codecs, &args, &mut std::io::stdout().lock())
         }
     }
 }

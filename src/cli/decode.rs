@@ -1,4 +1,4 @@
-//! `decode` and `devices models`: what the hub makes of a payload, without a hub.
+//! `decode`: what the hub makes of a payload, without a hub.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Number, Value};
 
 use crate::codec::script::{self, MANIFEST_BYTES_MAX, SCRIPT_BYTES_MAX, Script, ScriptError};
-use crate::codec::{self, Codecs, DoorState, Fault, Measurement, Model, Quantity};
+use crate::codec::{self, Codecs, DoorState, Fault, Measurement, Quantity};
 use crate::config::{Config, read_text};
 use crate::domain::UnixMs;
 
@@ -32,14 +32,6 @@ pub struct DecodeArgs {
     /// The payload in hexadecimal; spaces are ignored.
     #[arg(value_name = "HEX", num_args = 1.., required = true)]
     pub hex: Vec<String>,
-    /// Print a JSON list.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// List the models the hub can decode.
-#[derive(Args, Debug)]
-pub struct ModelsArgs {
     /// Print a JSON list.
     #[arg(long)]
     pub json: bool,
@@ -153,27 +145,6 @@ fn run_here(call: &script::Call<'_>) -> Result<String, ScriptError> {
     )
 }
 
-/// Prints the known models as a JSON list or a table.
-pub fn run_models(codecs: &Codecs, args: &ModelsArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    if args.json {
-        let models: Vec<Value> = codecs.models().map(|model| model_json(&model)).collect();
-        return print_json(&models, out);
-    }
-    let mut table = vec![["MODEL", "PORTS", "SENDS EVERY", "PROBE", "MEASURES", ""].map(str::to_owned)];
-    table.extend(codecs.models().map(|model| {
-        let ports: Vec<String> = model.ports.iter().map(u8::to_string).collect();
-        [
-            model.name.to_owned(),
-            if ports.is_empty() { "any".to_owned() } else { ports.join(", ") },
-            interval(model.check_in_s),
-            model.measuring.to_string(),
-            model.quantities.join(", "),
-            if model.is_script() { "script".to_owned() } else { String::new() },
-        ]
-    }));
-    print_table(&table, out)
-}
-
 impl Row {
     fn of(measurement: &Measurement) -> Self {
         let (quantity, value, unit, fault) = match &measurement.quantity {
@@ -202,17 +173,6 @@ fn hundredths(value: i32) -> Value {
     Number::from_f64(f64::from(value) / 100.0).map_or(Value::Null, Value::Number)
 }
 
-fn model_json(model: &Model<'_>) -> Value {
-    serde_json::json!({
-        "model": model.name,
-        "ports": model.ports,
-        "check_in_s": model.check_in_s,
-        "probe": model.measuring.to_string(),
-        "quantities": model.quantities,
-        "script": model.is_script(),
-    })
-}
-
 fn unhex(text: &str) -> anyhow::Result<Vec<u8>> {
     let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
     let digits = if digits.starts_with(&['0', 'x']) { &digits[2..] } else { &digits[..] };
@@ -236,20 +196,12 @@ fn parse_time(text: &str) -> Result<UnixMs, String> {
     }
 }
 
-fn interval(seconds: u32) -> String {
-    match seconds {
-        s if s.is_multiple_of(3_600) => format!("{} h", s / 3_600),
-        s if s.is_multiple_of(60) => format!("{} min", s / 60),
-        s => format!("{s} s"),
-    }
-}
-
-fn print_json(value: &impl Serialize, out: &mut impl Write) -> anyhow::Result<()> {
+pub(super) fn print_json(value: &impl Serialize, out: &mut impl Write) -> anyhow::Result<()> {
     writeln!(out, "{}", serde_json::to_string_pretty(value)?)?;
     Ok(())
 }
 
-fn print_table<const N: usize>(rows: &[[String; N]], out: &mut impl Write) -> anyhow::Result<()> {
+pub(super) fn print_table<const N: usize>(rows: &[[String; N]], out: &mut impl Write) -> anyhow::Result<()> {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: [usize; N] = std::array::from_fn(width);
     for row in rows {
@@ -363,31 +315,6 @@ mod tests {
         for at in ["1700000000", "2023-11-14T22:13:20Z", "2023-11-14T23:13:20.5+01:00"] {
             assert!(output(&["--model", "elsys/ers", "--at", at, "0100C8"]).unwrap().contains("20.0 °C"));
         }
-    }
-
-    #[test]
-    fn models_are_listed() {
-        let list = |json| {
-            let mut out = Vec::new();
-            run_models(&Codecs::default(), &ModelsArgs { json }, &mut out).unwrap();
-            String::from_utf8(out).unwrap()
-        };
-        let text = list(false);
-        assert_eq!(text.lines().count(), 1 + codec::models().len());
-        let line = text.lines().find(|line| line.starts_with("dragino/lht65n ")).unwrap();
-        let cells: Vec<&str> = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
-        assert_eq!(
-            cells,
-            ["dragino/lht65n", "2, 3, 5", "20 min", "external", "temperature, humidity, battery"]
-        );
-        let models: Value = serde_json::from_str(&list(true)).unwrap();
-        let door = models.as_array().unwrap().iter().find(|model| model["model"] == "dragino/lds02");
-        assert_eq!(
-            door,
-            Some(
-                &json!({"model":"dragino/lds02","ports":[10, 7],"check_in_s":86_400,"probe":"internal","quantities":["door","battery"],"script":false})
-            )
-        );
     }
 
     #[test]

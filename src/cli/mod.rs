@@ -8,6 +8,7 @@ pub mod decode;
 pub mod doctor;
 pub mod enroll;
 pub mod lists;
+pub mod models;
 pub mod notify;
 pub mod out;
 pub mod pair;

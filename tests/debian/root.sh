@@ -1,4 +1,4 @@
-# Debian roots: made once, entered by chroot or proot, and left again. Sourced by tests/packages.
+# Debian roots: made once, entered by chroot or proot, and left again. Sourced by tests/packages and tests/board.
 # shellcheck shell=bash disable=SC2154 # the caller's variables
 
 # --- What it needs ---------------------------------------------------------------------------------------------------

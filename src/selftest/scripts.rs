@@ -15,6 +15,10 @@ use crate::pipeline::scripts::{PROGRAM, Place, Scripts};
 /// How much slower the emulator may be than the processor whose time a script is given.
 const EMULATOR_SLOWER: i64 = 20;
 
+/// A call on a busy machine may use up its time with waiting; one that does so again and again is no chance. Not more, or
+/// the script is set aside.
+const CALLS_MAX: u32 = 3;
+
 /// Runs a script under a name.
 type RunNamed = dyn FnMut(&str, &Call<'_>) -> Result<String, ScriptError>;
 /// The name, what the script does, and what must come of it.
@@ -81,7 +85,13 @@ pub fn check(bench: &Bench) -> Result<String> {
             variables: Cow::Borrowed("{}"),
         };
         // By name: one that loops is set aside after a while, and the others are not.
-        let result = run(what, &call);
+        let mut result = run(what, &call);
+        for _ in 1..CALLS_MAX {
+            if is_right(&result) || !matches!(result, Err(ScriptError::Deadline { .. })) {
+                break;
+            }
+            result = run(what, &call);
+        }
         if !is_right(&result) {
             let got = result.unwrap_or_else(|error| error.to_string());
             bail!("{what}, {place}: {got}; sensors that need a script of a user are not read");

@@ -3,7 +3,7 @@
 
 start_hub() {
     inside install -d -o frostguard -g frostguard /run/frostguard
-    # One of a hub that ended would let a command take the database before the hub does.
+    # So that the file says that this one listens.
     rm -f "$here/run/frostguard/hub.sock"
     "${by[@]}" "${hub_user[@]}" frostguard-hub run >>"$scratch/hub.log" 2>&1 &
     hub=$!

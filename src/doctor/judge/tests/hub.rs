@@ -1,0 +1,83 @@
+//! What the running hub says: sources, sensors, queues.
+
+use super::*;
+
+#[test]
+fn a_slow_line_is_told_and_no_fault() {
+    let told = |is_slow: bool| {
+        let mut facts = healthy();
+        of_hub(|hub| hub.is_onewire_slow = is_slow)(&mut facts);
+        judge(&facts).iter().any(|line| line.check == "1-Wire" && line.found.contains("one after the other"))
+    };
+    assert_eq!((told(true), told(false)), (true, false));
+    check(of_hub(|hub| hub.is_onewire_slow = true), &[]);
+}
+
+#[test]
+fn gateways_and_sensors() {
+    let heard = |age| of_hub(move |hub| hub.gateways.as_mut().unwrap()[0].heard_age_s = age);
+    check(heard(None), &[("gateway roof", Failure, "never heard")]);
+    check(heard(Some(700)), &[("gateway roof", Failure, "silent for 11 min")]);
+    check(of_hub(|hub| hub.gateways = Some(Vec::new())), &[("gateways", Warning, "gateways add")]);
+    check(of_hub(|hub| hub.gateways = None), &[]);
+    check(of_hub(|hub| hub.sensors.clear()), &[("sensors", Warning, "none is paired")]);
+    let all = |state: &'static str| of_hub(move |hub| hub.sensors = vec![sensor("one", state)]);
+    check(all("awaited"), &[]);
+    check(all("unassigned"), &[]);
+
+    let silent = |change: fn(&mut Running), want: &str| {
+        let change = |hub: &mut Running| {
+            hub.sensors = vec![sensor("one", "silent"), sensor("two", "reporting")];
+            change(hub);
+        };
+        let mut facts = healthy();
+        of_hub(change)(&mut facts);
+        let lines = judge(&facts);
+        let line = lines.iter().find(|line| line.check == "sensor one").unwrap();
+        assert!(line.found.contains(want), "{want}: {line:?}");
+        assert!(lines.iter().any(|line| line.check == "sensors" && line.verdict == Failure), "{lines:?}");
+    };
+    silent(|_| {}, "silent for 2 h: it sends nothing");
+    silent(|hub| hub.sources[0].1 = Some("unplugged".into()), "its source radio is down");
+    silent(|hub| hub.sensors[0].battery = Some(4), "4 %");
+    silent(|hub| hub.sensors[0].rssi = Some(-121), "-121 dBm");
+    silent(|hub| hub.sensors[1].state = "silent".into(), "as all others over radio");
+    silent(
+        |hub| {
+            hub.sensors[0].source = "lorawan".into();
+            hub.gateways.as_mut().unwrap()[0].heard_age_s = Some(9_000);
+        },
+        "no gateway is heard",
+    );
+    silent(|hub| hub.sensors[0].seen_age_s = None, "never heard since the start");
+}
+
+#[test]
+fn queues() {
+    let waits = |age_s: i64| {
+        of_database(move |database| {
+            let figures = database.figures.as_mut().unwrap();
+            (figures.unsent, figures.oldest_unsent) = (40, Some(UnixMs(NOW - age_s * 1_000)));
+        })
+    };
+    check(waits(60), &[]);
+    check(waits(7_300), &[("queue", Warning, "40 readings")]);
+    check(
+        |facts| {
+            waits(7_300)(facts);
+            of_hub(|hub| hub.clock_trusted = false)(facts);
+        },
+        &[("clock", Warning, ""), ("queue", Warning, "trusted clock")],
+    );
+    check(
+        |facts| {
+            waits(7_300)(facts);
+            facts.net.goal = Goal::Off;
+        },
+        &[],
+    );
+    check(
+        of_database(|database| database.figures.as_mut().unwrap().refused = 3),
+        &[("refused rows", Warning, "dead-letters")],
+    );
+}

@@ -15,12 +15,11 @@ use crate::pipeline::driver::CoreHandle;
 use crate::source::stopped;
 use crate::store::boots;
 
-/// A quiet hub has nothing to commit; after this long it writes down that it lives, to know that it could. In thirds of the
-/// manager's deadline: 4 min with the unit's 3.
-const PROVE_AFTER_THIRDS: u32 = 4;
-/// Without a commit for this long the manager is told nothing more; 10 min with the unit's 3. Long: a start anew forgets
-/// what the refused commits held in memory, and a full disk is not helped by it.
-const UNPROVEN_THIRDS_MAX: u32 = 10;
+/// A quiet hub has nothing to commit; after this long it writes down that it lives, to know that it could.
+const PROVE_AFTER_MS: i64 = 240_000;
+/// Without a commit for this long the manager is told nothing more. Long: a start anew forgets what the refused commits
+/// held in memory, and a full disk is not helped by it.
+const UNPROVEN_MS_MAX: i64 = 600_000;
 /// Times it is told within the manager's own deadline, so that one message late does no harm.
 const TOLD_IN_DEADLINE: u32 = 4;
 
@@ -89,31 +88,22 @@ enum Verdict {
 struct Proof {
     committed: u64,
     at: MonoMs,
-    prove_after_ms: i64,
-    unproven_ms_max: i64,
 }
 
 impl Proof {
     /// The start is one: the database was opened for writing.
-    fn begin(look: Look, deadline: Duration) -> Self {
-        let thirds = |count: u32| (deadline * count / 3).as_millis() as i64;
-        Self {
-            committed: look.committed,
-            at: look.at,
-            prove_after_ms: thirds(PROVE_AFTER_THIRDS),
-            unproven_ms_max: thirds(UNPROVEN_THIRDS_MAX),
-        }
+    fn begin(look: Look) -> Self {
+        Self { committed: look.committed, at: look.at }
     }
 
     fn judge(&mut self, look: Look) -> Verdict {
         if look.committed != self.committed {
-            self.committed = look.committed;
-            self.at = look.at;
+            *self = Self::begin(look);
         }
         match look.at.0 - self.at.0 {
             // A write that succeeds beside a group that does not would prove nothing.
-            without if look.is_failing && without >= self.unproven_ms_max => Verdict::Sick,
-            without if !look.is_failing && without >= self.prove_after_ms => Verdict::Prove,
+            without if look.is_failing && without >= UNPROVEN_MS_MAX => Verdict::Sick,
+            without if !look.is_failing && without >= PROVE_AFTER_MS => Verdict::Prove,
             _ => Verdict::Lives,
         }
     }
@@ -123,7 +113,7 @@ impl Proof {
         if succeeded {
             self.at = at;
         }
-        if at.0 - self.at.0 < self.unproven_ms_max { Verdict::Lives } else { Verdict::Sick }
+        if at.0 - self.at.0 < UNPROVEN_MS_MAX { Verdict::Lives } else { Verdict::Sick }
     }
 }
 
@@ -150,7 +140,7 @@ async fn tell_again(service: Service, core: &CoreHandle) {
     let mut proof = None;
     loop {
         ticks.tick().await;
-        match timeout(every, judge(core, &mut proof, deadline)).await {
+        match timeout(every, judge(core, &mut proof)).await {
             Ok(Ok(Verdict::Sick)) => {
                 error!("no commit succeeds: the service manager is no longer told that the hub lives");
             }
@@ -162,9 +152,9 @@ async fn tell_again(service: Service, core: &CoreHandle) {
     }
 }
 
-async fn judge(core: &CoreHandle, proof: &mut Option<Proof>, deadline: Duration) -> Result<Verdict> {
+async fn judge(core: &CoreHandle, proof: &mut Option<Proof>) -> Result<Verdict> {
     let look = core.call(Look::of).await?;
-    let proof = proof.get_or_insert_with(|| Proof::begin(look, deadline));
+    let proof = proof.get_or_insert_with(|| Proof::begin(look));
     let verdict = proof.judge(look);
     if verdict != Verdict::Prove {
         return Ok(verdict);
@@ -188,16 +178,13 @@ async fn judge(core: &CoreHandle, proof: &mut Option<Proof>, deadline: Duration)
 mod tests {
     use super::*;
 
-    /// As the unit has it.
-    const DEADLINE: Duration = Duration::from_mins(3);
-
     fn look(at_s: i64, committed: u64, is_failing: bool) -> Look {
         Look { at: MonoMs(at_s * 1_000), committed, is_failing }
     }
 
     #[test]
     fn it_lives_while_commits_succeed() {
-        let mut proof = Proof::begin(look(0, 7, false), DEADLINE);
+        let mut proof = Proof::begin(look(0, 7, false));
         for minute in 1..60 {
             assert_eq!(proof.judge(look(minute * 60, 7 + minute as u64, false)), Verdict::Lives);
         }
@@ -205,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_quiet_hub_proves_now_and_then_that_it_could_commit() {
-        let mut proof = Proof::begin(look(0, 0, false), DEADLINE);
+        let mut proof = Proof::begin(look(0, 0, false));
         assert_eq!(proof.judge(look(239, 0, false)), Verdict::Lives);
         assert_eq!(proof.judge(look(240, 0, false)), Verdict::Prove);
         assert_eq!(proof.tried(true, MonoMs(240_000)), Verdict::Lives);
@@ -221,7 +208,7 @@ mod tests {
 
     #[test]
     fn refused_commits_end_it_after_a_while_and_no_write_beside_them_counts() {
-        let mut proof = Proof::begin(look(0, 3, false), DEADLINE);
+        let mut proof = Proof::begin(look(0, 3, false));
         assert_eq!(proof.judge(look(100, 4, false)), Verdict::Lives);
         assert_eq!(proof.judge(look(400, 4, true)), Verdict::Lives);
         assert_eq!(proof.judge(look(699, 4, true)), Verdict::Lives);

@@ -16,9 +16,8 @@ start_hub() {
 }
 stop_hub() {
     if [ -z "$hub" ]; then return; fi
-    kill -TERM "$(process_of "$hub")"
     local ended=0
-    wait "$hub" || ended=$?
+    end_job "$hub" || ended=$?
     hub=
     [ "$ended" = 0 ] || { tail -n 20 "$scratch/hub.log"; echo "the hub ended with $ended"; return 1; }
 }

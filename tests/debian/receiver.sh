@@ -28,9 +28,8 @@ is_serving() { # it answers that it reaches its database
 }
 stop_receiver() {
     if [ -z "$receiver" ]; then return; fi
-    kill -TERM "$(process_of "$receiver")"
     local ended=0
-    wait "$receiver" || ended=$?
+    end_job "$receiver" || ended=$?
     receiver=
     [ "$ended" = 0 ] || { tail -n 20 "$scratch/receiver.log"; echo "the receiver ended with $ended"; return 1; }
 }

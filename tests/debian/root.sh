@@ -36,7 +36,7 @@ knows_emulator() { # qemu's name of an architecture
     # The F flag lets it work in roots that do not hold the emulator.
     [ -w /proc/sys/fs/binfmt_misc/register ] || return 1
     grep -v '^#' "/usr/lib/binfmt.d/qemu-$1.conf" >/proc/sys/fs/binfmt_misc/register 2>/dev/null || return 1
-    registered=qemu-$1
+    registered+=("qemu-$1")
 }
 
 make_root() { # architecture
@@ -59,6 +59,21 @@ make_root() { # architecture
 }
 
 # In two halves: unpacked by this machine's programs, configured by the root's own.
+# Older proots do not know statx and let it look at this system's own files; told that the kernel has none, qemu uses what
+# they know.
+NO_STATX='
+    use Config;
+    my %numbers = (x86_64 => [332, 157], aarch64 => [291, 167]);
+    my ($statx, $prctl) = @{ $numbers{(split /-/, $Config{archname})[0]} // die "no numbers of system calls for this machine\n" };
+    # load the number; if it is that of statx: ENOSYS, else allow
+    my $filter = join "", map { pack "SCCL", @$_ } [0x20, 0, 0, 0], [0x15, 0, 1, $statx], [0x06, 0, 0, 0x50000 | 38], [0x06, 0, 0, 0x7fff0000];
+    my $program = pack "S x6 P", 4, $filter;
+    syscall($prctl, 22, 2, $program, 0, 0) == 0 or die "filter system calls: $!\n";
+    exec { $ARGV[0] } @ARGV or die "$ARGV[0]: $!\n";'
+by_proot() { # architecture folder; the command that enters it
+    entered=(perl -e "$NO_STATX" proot -q "qemu-$(qemu_name "$1")-static" -r "$2" -b /dev -b /proc -w /)
+}
+
 bootstrap_by_proot() { # architecture packages
     need debootstrap debootstrap
     local made=$scratch/bootstrap mirror
@@ -68,8 +83,9 @@ bootstrap_by_proot() { # architecture packages
     debootstrap --foreign --arch="$1" --variant=minbase --include="$2" "$SUITE" "$made" "$mirror" || cannot "debootstrap failed"
     # In some containers it leaves a link to /proc itself.
     if [ -L "$made/proc" ]; then rm "$made/proc" && mkdir "$made/proc"; fi
+    by_proot "$1" "$made"
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 DEBOOTSTRAP_DIR=/debootstrap \
-        proot -q "qemu-$(qemu_name "$1")-static" -r "$made" -b /dev -b /proc -w / /debootstrap/debootstrap --second-stage ||
+        "${entered[@]}" /debootstrap/debootstrap --second-stage ||
         cannot "the second half of debootstrap failed under proot"
     tar -C "$made" --numeric-owner --exclude='./dev/*' -cf "$tar.part" .
     rm -rf --one-file-system "$made"
@@ -87,7 +103,7 @@ enter_root() { # architecture
     by=(env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8)
     case $enter in
         chroot) by+=(chroot "$here") ;;
-        proot) by+=(proot -q "qemu-$(qemu_name "$1")-static" -r "$here" -b /dev -b /proc -w /) ;;
+        proot) by_proot "$1" "$here"; by+=("${entered[@]}") ;;
     esac
 }
 leave_root() {
@@ -96,7 +112,18 @@ leave_root() {
     if [ -n "$feeder" ]; then kill "$feeder" 2>/dev/null || true; feeder=; fi
     if [ -n "$here" ]; then
         unbind_postgres
-        umount "$here/dev/pts" "$here/dev" "$here/proc" 2>/dev/null || true
+        local mounted
+        for mounted in dev/pts dev proc; do
+            if mountpoint -q "$here/$mounted"; then umount "$here/$mounted" || true; fi
+        done
+        # Never this system's own files.
+        for mounted in run/pg dev/pts dev proc; do
+            if mountpoint -q "$here/$mounted"; then
+                echo "left behind, since it is still mounted: $here/$mounted" >&2
+                trap - EXIT
+                exit 1
+            fi
+        done
         rm -rf --one-file-system "$here"
         here=
     fi
@@ -106,11 +133,24 @@ inside() { "${by[@]}" "$@"; }
 process_of() { # job
     if [ "$enter" = proot ]; then pgrep --parent "$1" | head -n 1; else echo "$1"; fi
 }
+# Asks a program to end, and gives how it ended; one that does not is killed, and that is a failure.
+STOP_S_MAX=120
+end_job() { # job
+    local pid ended=0
+    pid=$(process_of "$1")
+    kill -TERM "$pid"
+    if ! timeout "$STOP_S_MAX" tail --pid="$1" -f /dev/null; then
+        echo "it does not end within $STOP_S_MAX s"
+        kill -KILL "$pid" "$1" 2>/dev/null || true
+    fi
+    wait "$1" || ended=$?
+    return "$ended"
+}
 hub_user=(setpriv --reuid frostguard --regid frostguard --init-groups)
 as_hub() { inside "${hub_user[@]}" "$@"; }
 install_package() { # file
-    cp "$1" "$here/tmp/package.deb"
-    inside dpkg --install /tmp/package.deb
+    cp "$1" "$here/root/package.deb"
+    inside dpkg --install /root/package.deb
 }
 
 expect() { # words command...

@@ -24,6 +24,10 @@ epoch() { frostguard-hub status --json | tr "," "\n" | grep "\"epoch\""; }
 wait_for "the start of the hub" runs
 echo "started $(show ActiveState) as $(show User), watchdog $(show WatchdogUSec)"
 frostguard-hub status
+echo "no credentials: $(ls /run/credentials/frostguard-hub.service | wc -l)"
+echo secret | install -m 600 /dev/stdin /etc/frostguard/credentials/mqtt
+systemctl restart frostguard-hub
+wait_for "the hub" runs
 echo "credentials $(ls /run/credentials/frostguard-hub.service)"
 echo "sandbox $(grep -E "^(NoNewPrivs|Seccomp|CapBnd):" "/proc/$(show MainPID)/status" | tr -s "\t\n" "  ")"
 frostguard-hub units add Walk-in --type walk_in_cooler
@@ -80,7 +84,6 @@ test_booted() { # hub receiver
     need systemd-nspawn systemd-container
     install_package "$1"
     install_package "$2"
-    echo secret >"$here/etc/frostguard/credentials/mqtt"
     add_onewire
     database=booted_$arch
     query postgres "CREATE DATABASE $database"
@@ -121,7 +124,8 @@ test_booted() { # hub receiver
     expect "it starts, as its own user, under a watchdog" says '^started active as frostguard, watchdog 12s'
     expect "the self-test passes inside the sandbox" says '^disk +ok'
     expect "and is told how good the clock is" says '^clock +ok +[^ ]+Z, (not )?synchronized'
-    expect "it is given credentials" says '^credentials hub_mqtt'
+    expect "it starts without any credential" says '^no credentials: 0'
+    expect "it is given one that is put there" says '^credentials hub_mqtt'
     expect "it has no capability, and a filter for system calls" says '^sandbox .*CapBnd: 0+ .*NoNewPrivs: 1 .*Seccomp: 2'
     expect "it hears a sensor" says '^hears it'
     expect "the receiver waits for an address of a database" says '^receiver without an address: inactive no|^receiver without an address: no inactive'

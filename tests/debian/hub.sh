@@ -5,7 +5,8 @@ start_hub() {
     inside install -d -o frostguard -g frostguard /run/frostguard
     # So that the file says that this one listens.
     rm -f "$here/run/frostguard/hub.sock"
-    "${by[@]}" "${hub_user[@]}" frostguard-hub run >>"$scratch/hub.log" 2>&1 &
+    become frostguard
+    "${as[@]}" frostguard-hub run >>"$scratch/hub.log" 2>&1 &
     hub=$!
     for _ in $(seq 300); do
         if [ -S "$here/run/frostguard/hub.sock" ]; then return; fi

@@ -3,13 +3,13 @@
 
 RECEIVER_WANTS=/etc/systemd/system/multi-user.target.wants/frostguard-receiver.service
 RECEIVER_URL=http://127.0.0.1:8443
-receiver_user=(setpriv --reuid frostguard-receiver --regid frostguard-receiver --init-groups)
 
 # As the unit starts it: root's file is handed over as a credential.
 start_receiver() {
     install -d "$here/run/receiver-credentials"
     inside install -o frostguard-receiver -m 0400 /etc/frostguard/credentials-receiver/database_url /run/receiver-credentials/database_url
-    "${by[@]}" "${receiver_user[@]}" env CREDENTIALS_DIRECTORY=/run/receiver-credentials frostguard-receiver \
+    become frostguard-receiver
+    "${as[@]}" env CREDENTIALS_DIRECTORY=/run/receiver-credentials frostguard-receiver \
         --config /etc/frostguard/receiver.toml run >>"$scratch/receiver.log" 2>&1 &
     receiver=$!
     for _ in $(seq 300); do
@@ -74,7 +74,7 @@ test_receiver() { # old new hub
     start_hub
     tell units add Walk-in --type walk_in_cooler
     tell devices add "${sensor[@]}" --unit Walk-in
-    expect "the hub enrols" sh -c '"$@" </dev/stdin' - "${by[@]}" "${hub_user[@]}" frostguard-hub enroll "$RECEIVER_URL" --create-units --code-file - <<<"$code"
+    expect "the hub enrols" as_hub frostguard-hub enroll "$RECEIVER_URL" --create-units --code-file - <<<"$code"
     expect "readings arrive in PostgreSQL" delivered 5
     expect "doctor gets through to the receiver" tell_of credential ok
 

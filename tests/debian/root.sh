@@ -100,11 +100,16 @@ enter_root() { # architecture
     mount -t proc proc "$here/proc"
     mount --bind /dev "$here/dev"
     mount --bind /dev/pts "$here/dev/pts"
-    by=(env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8)
+    clean=(env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8)
     case $enter in
-        chroot) by+=(chroot "$here") ;;
-        proot) by_proot "$1" "$here"; by+=("${entered[@]}") ;;
+        chroot) entered=(chroot "$here") ;;
+        proot)
+            by_proot "$1" "$here"
+            # Its own loader is root's alone, so that who becomes another user does it outside and comes in.
+            chmod 711 "$scratch"
+            ;;
     esac
+    by=("${clean[@]}" "${entered[@]}")
 }
 leave_root() {
     stop_hub || true
@@ -146,8 +151,22 @@ end_job() { # job
     wait "$1" || ended=$?
     return "$ended"
 }
-hub_user=(setpriv --reuid frostguard --regid frostguard --init-groups)
-as_hub() { inside "${hub_user[@]}" "$@"; }
+# What runs a command as a user of the root.
+become() { # user; sets `as`
+    if [ "$enter" = chroot ]; then
+        as=("${by[@]}" setpriv --reuid "$1" --regid "$1" --init-groups)
+        return
+    fi
+    local uid gid groups
+    IFS=: read -r _ _ uid gid _ < <(grep "^$1:" "$here/etc/passwd")
+    groups=$(grep -E "[:,]$1(,|\$)" "$here/etc/group" | cut -d: -f3 | paste -sd,)
+    # The filter is root's to set.
+    as=("${clean[@]}" "${entered[@]:0:3}" setpriv --reuid "$uid" --regid "$gid" --groups "$gid${groups:+,$groups}" "${entered[@]:3}")
+}
+as_hub() {
+    become frostguard
+    "${as[@]}" "$@"
+}
 install_package() { # file
     cp "$1" "$here/root/package.deb"
     inside dpkg --install /root/package.deb

@@ -159,7 +159,7 @@ become() { # user; sets `as`
     fi
     local uid gid groups
     IFS=: read -r _ _ uid gid _ < <(grep "^$1:" "$here/etc/passwd")
-    groups=$(grep -E "[:,]$1(,|\$)" "$here/etc/group" | cut -d: -f3 | paste -sd,)
+    groups=$(grep -E "[:,]$1(,|\$)" "$here/etc/group" | cut -d: -f3 | paste -sd, || true)
     # The filter is root's to set.
     as=("${clean[@]}" "${entered[@]:0:3}" setpriv --reuid "$uid" --regid "$gid" --groups "$gid${groups:+,$groups}" "${entered[@]:3}")
 }

@@ -53,9 +53,21 @@ make_root() { # architecture
     else
         need mmdebstrap mmdebstrap
         need arch-test arch-test
-        mmdebstrap --quiet --format=tar --architectures="$1" --variant=minbase --include="$packages" "$SUITE" "$tar.part"
+        local options=(--quiet --format=tar --architectures="$1" --variant=minbase --include="$packages")
+        # The index of the security suite for a rarer architecture is not always whole.
+        mmdebstrap "${options[@]}" "$SUITE" "$tar.part" ||
+            mmdebstrap "${options[@]}" "$SUITE" "$tar.part" "$(mirror)" || cannot "mmdebstrap could not make the root"
     fi
     mv "$tar.part" "$tar"
+}
+
+# Where this system has the suite from.
+mirror() {
+    local found
+    # shellcheck disable=SC2016 # apt's own variables
+    found=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $SUITE" "Created-By: Packages" | head -n 1)
+    [ -n "$found" ] || cannot "this system has no package source of $SUITE"
+    echo "$found"
 }
 
 # In two halves: unpacked by this machine's programs, configured by the root's own.
@@ -76,11 +88,9 @@ by_proot() { # architecture folder; the command that enters it
 
 bootstrap_by_proot() { # architecture packages
     need debootstrap debootstrap
-    local made=$scratch/bootstrap mirror
-    # shellcheck disable=SC2016 # apt's own variables
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $SUITE" "Created-By: Packages" | head -n 1)
-    [ -n "$mirror" ] || cannot "this system has no package source of $SUITE"
-    debootstrap --foreign --arch="$1" --variant=minbase --include="$2" "$SUITE" "$made" "$mirror" || cannot "debootstrap failed"
+    local made=$scratch/bootstrap from
+    from=$(mirror)
+    debootstrap --foreign --arch="$1" --variant=minbase --include="$2" "$SUITE" "$made" "$from" || cannot "debootstrap failed"
     # In some containers it leaves a link to /proc itself.
     if [ -L "$made/proc" ]; then rm "$made/proc" && mkdir "$made/proc"; fi
     by_proot "$1" "$made"

@@ -21,7 +21,8 @@ use super::{civil, db, retry};
 #[derive(Parser)]
 #[command(name = "frostguard-receiver", version)]
 pub struct Cli {
-    /// Configuration (TOML); without it /etc/frostguard/receiver.toml where that exists, else the defaults.
+    /// Configuration (TOML); without it /etc/frostguard/receiver.toml where that exists, else the defaults. Then the variable
+    /// FROSTGUARD_DATABASE_URL, where it is set, says which database is meant.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -114,10 +115,9 @@ pub async fn main(cli: Cli) -> anyhow::Result<()> {
     if let Command::Config(ConfigCommand::Print) = cli.command {
         return say_line(EXAMPLE);
     }
-    let of_package = Path::new(CONFIG_OF_PACKAGE);
     let config = match cli.config.as_deref() {
-        None if !of_package.exists() => Config::default(),
-        named => Config::load(named.unwrap_or(of_package))?,
+        None => Config::find(Path::new(CONFIG_OF_PACKAGE))?,
+        Some(named) => Config::load(named)?,
     };
     let clock = Arc::new(SystemClock);
     let now_ms = clock.now_ms();

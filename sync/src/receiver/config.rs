@@ -1,12 +1,13 @@
 //! The receiver's configuration: one TOML file, unknown keys refused.
 
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-/// Read when the configuration names no database.
+/// Read when the configuration names no database. It goes before a configuration that was found and not named.
 pub const DATABASE_URL_VARIABLE: &str = "FROSTGUARD_DATABASE_URL";
 /// The name of the systemd credential that holds the database URL.
 pub const DATABASE_URL_CREDENTIAL: &str = "database_url";
@@ -25,7 +26,8 @@ pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
     /// `postgres://user:password@host/database`; else `database_url_file`, the systemd credential `database_url`,
-    /// the variable `FROSTGUARD_DATABASE_URL`, or the file that the unit makes the credential of.
+    /// the variable `FROSTGUARD_DATABASE_URL`, or the file that the unit makes the credential of. Where this configuration
+    /// was found and not named, the variable goes before all of them.
     pub database_url: Option<Secret>,
     pub database_url_file: Option<PathBuf>,
     /// PEM file of the authority that signed the database's certificate: with it the connection must be TLS.
@@ -39,6 +41,9 @@ pub struct Config {
     pub database_connections: usize,
     /// Open connections of hubs; the next one waits in the listen queue.
     pub clients_max: usize,
+    /// Nobody named it, it was where the package puts it: then it is no word on which database is meant.
+    #[serde(skip)]
+    pub is_found: bool,
 }
 
 /// PEM files.
@@ -107,7 +112,27 @@ impl Default for Config {
             behind_proxy: false,
             database_connections: 4,
             clients_max: 4_096,
+            is_found: false,
         }
+    }
+}
+
+/// What this process was given beside its configuration.
+#[derive(Debug, Default)]
+struct Given {
+    /// `FROSTGUARD_DATABASE_URL`.
+    variable: Option<Secret>,
+    /// The file of the systemd credential, where there is one.
+    credential: Option<PathBuf>,
+}
+
+impl Given {
+    fn of_environment() -> Self {
+        let variable = std::env::var(DATABASE_URL_VARIABLE).ok().filter(|url| !url.is_empty());
+        let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
+            .map(|dir| Path::new(&dir).join(DATABASE_URL_CREDENTIAL))
+            .filter(|path| path.exists());
+        Self { variable: variable.map(Secret), credential }
     }
 }
 
@@ -116,6 +141,23 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("read configuration {}", path.display()))?;
         Self::parse(&text).with_context(|| format!("read configuration {}", path.display()))
+    }
+
+    /// The configuration at `path` where nobody named one; the defaults where none is there. It may not be readable to all:
+    /// the defaults would be another configuration than the one that is meant.
+    pub fn find(path: &Path) -> anyhow::Result<Self> {
+        Self::found(Self::load(path))
+    }
+
+    fn found(loaded: anyhow::Result<Self>) -> anyhow::Result<Self> {
+        match loaded {
+            Ok(config) => Ok(Self { is_found: true, ..config }),
+            Err(error) if is_io(&error, ErrorKind::NotFound) => Ok(Self::default()),
+            Err(error) if is_io(&error, ErrorKind::PermissionDenied) => {
+                Err(error.context("use sudo, or name a configuration by --config"))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     pub fn parse(text: &str) -> anyhow::Result<Self> {
@@ -143,24 +185,29 @@ impl Config {
 
     /// The database, its URL from wherever it stands; never from an argument.
     pub fn database(&self) -> anyhow::Result<Database> {
-        Ok(Database { url: self.database_url()?, ca: self.database_ca.clone() })
+        let url = self.database_url(Given::of_environment())?;
+        Ok(Database { url, ca: self.database_ca.clone() })
     }
 
-    fn database_url(&self) -> anyhow::Result<Secret> {
+    fn database_url(&self, given: Given) -> anyhow::Result<Secret> {
+        let Given { variable, credential } = given;
+        // Who sets it on a machine with a receiver means another database than the receiver's.
+        if self.is_found
+            && let Some(url) = variable
+        {
+            return Ok(url);
+        }
         if let Some(url) = &self.database_url {
             return Ok(url.clone());
         }
-        let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
-            .map(|dir| Path::new(&dir).join(DATABASE_URL_CREDENTIAL));
-        if let Some(path) = self.database_url_file.clone().or_else(|| credential.filter(|path| path.exists()))
-        {
+        if let Some(path) = self.database_url_file.clone().or(credential) {
             return url_in(&path);
         }
-        if let Ok(url) = std::env::var(DATABASE_URL_VARIABLE) {
-            return Ok(Secret::new(url));
+        if let Some(url) = variable {
+            return Ok(url);
         }
         match url_in(Path::new(DATABASE_URL_OF_PACKAGE)) {
-            Err(error) if is_not_there(&error) => bail!(
+            Err(error) if is_io(&error, ErrorKind::NotFound) => bail!(
                 "find the database: put its address into {DATABASE_URL_OF_PACKAGE}, or set database_url or \
                  database_url_file, the credential {DATABASE_URL_CREDENTIAL}, or the variable {DATABASE_URL_VARIABLE}"
             ),
@@ -175,8 +222,8 @@ fn url_in(path: &Path) -> anyhow::Result<Secret> {
     Ok(Secret::new(text.trim()))
 }
 
-fn is_not_there(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+fn is_io(error: &anyhow::Error, kind: ErrorKind) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == kind)
 }
 
 #[cfg(test)]
@@ -217,6 +264,55 @@ mod tests {
         assert_eq!(
             (open.listen, open.behind_proxy, open.database_connections, open.clients_max),
             (listen, behind_proxy, database_connections, clients_max)
+        );
+    }
+
+    #[test]
+    fn a_configuration_that_was_not_named_does_not_choose_the_database() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).unwrap();
+            folder.path().join(name)
+        };
+        let (file, credential) = (write("url", "of-file\n"), write("database_url", "of-credential\n"));
+        let by_file = format!("database_url_file = '{}'", file.display());
+        for (text, has_variable, named, found) in [
+            ("database_url = 'of-key'", true, "of-key", "of-variable"),
+            ("database_url = 'of-key'", false, "of-key", "of-key"),
+            (&by_file, true, "of-file", "of-variable"),
+            (&by_file, false, "of-file", "of-file"),
+            ("", true, "of-credential", "of-variable"),
+            ("", false, "of-credential", "of-credential"),
+        ] {
+            let path = write("receiver.toml", text);
+            for (config, want) in [(Config::load(&path), named), (Config::find(&path), found)] {
+                let variable = has_variable.then(|| Secret::new("of-variable"));
+                let given = Given { variable, credential: Some(credential.clone()) };
+                let url = config.unwrap().database_url(given).unwrap();
+                assert_eq!(url.expose(), want, "{text} {has_variable}");
+            }
+        }
+        // With neither, the variable is what is left.
+        let given = || Given { variable: Some(Secret::new("of-variable")), credential: None };
+        assert_eq!(Config::default().database_url(given()).unwrap().expose(), "of-variable");
+    }
+
+    #[test]
+    fn a_configuration_that_is_found_is_read_or_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("receiver.toml");
+        assert!(!Config::find(&path).unwrap().is_found, "the defaults");
+        std::fs::write(&path, "clients_max = 7").unwrap();
+        let config = Config::find(&path).unwrap();
+        assert_eq!((config.clients_max, config.is_found), (7, true));
+        std::fs::write(&path, "lisen = 1").unwrap();
+        assert!(Config::find(&path).is_err());
+        // Not by the file's mode: these tests may be root's.
+        let denied = Err(std::io::Error::from(ErrorKind::PermissionDenied)).context("read configuration x");
+        let error = format!("{:#}", Config::found(denied).unwrap_err());
+        assert!(
+            error.contains("use sudo, or name a configuration by --config: read configuration x"),
+            "{error}"
         );
     }
 

@@ -20,6 +20,8 @@ pub const CODE_MS: i64 = 24 * 3_600 * 1_000;
 pub const HISTORY_MS: i64 = 90 * 24 * 3_600 * 1_000;
 /// Units printed in both scales before a person chooses.
 const EXAMPLES: i64 = 3;
+/// Sites named to who gave none that is there.
+const SITES_NAMED_MAX: usize = 20;
 
 /// What the threshold columns of an organization hold. Never guessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -125,7 +127,41 @@ async fn organization_of(client: &Client, site: Uuid) -> anyhow::Result<Uuid> {
         .query_typed_opt("SELECT organization_id FROM sites WHERE id = $1", &[(&site, Type::UUID)])
         .await
         .context("look up the site")?;
-    Ok(row.with_context(|| format!("there is no site {site}"))?.get(0))
+    match row {
+        Some(row) => Ok(row.get(0)),
+        None => Err(no_site(client, &format!("there is no site {site}")).await?),
+    }
+}
+
+/// The id that a person gave. Names are not taken: they are unique in no organization, let alone among all.
+pub async fn site_id(client: &Client, given: &str) -> anyhow::Result<Uuid> {
+    match given.parse() {
+        Ok(site) => Ok(site),
+        Err(_) => Err(no_site(client, &format!("{given:?} is no id of a site (a UUID)")).await?),
+    }
+}
+
+/// `problem`, and the sites that are there.
+async fn no_site(client: &Client, problem: &str) -> anyhow::Result<anyhow::Error> {
+    let rows = client
+        .query_typed(
+            "SELECT s.id, s.name::text, o.name::text FROM sites s JOIN organizations o ON o.id = s.organization_id \
+             ORDER BY o.name, s.name, s.id LIMIT $1",
+            &[(&(SITES_NAMED_MAX as i64 + 1), Type::INT8)],
+        )
+        .await
+        .context("list the sites")?;
+    if rows.is_empty() {
+        return Ok(anyhow!(
+            "{problem}, nor any other: central's own application makes organizations and sites"
+        ));
+    }
+    let named = rows.iter().take(SITES_NAMED_MAX).map(|row| {
+        let (id, name, organization): (Uuid, String, String) = (row.get(0), row.get(1), row.get(2));
+        format!("\n  {id}  {name:?} of {organization:?}")
+    });
+    let more = if rows.len() > SITES_NAMED_MAX { "\n  and more" } else { "" };
+    Ok(anyhow!("{problem}; there are:{}{more}", named.collect::<String>()))
 }
 
 /// Makes the hub's row, its organization's setting and a one-time code.

@@ -65,8 +65,9 @@ enum ConfigCommand {
 enum HubCommand {
     /// Add a hub to a site and print its one-time code.
     Add {
-        #[arg(long)]
-        site: Uuid,
+        /// The site's id; where there is no such site, those that are there are listed.
+        #[arg(long, value_name = "UUID")]
+        site: String,
         #[arg(long)]
         name: String,
         /// What the organization's limits are stored in; asked for when it is not known yet.
@@ -173,6 +174,7 @@ async fn hub(config: &Config, command: HubCommand, now_ms: i64) -> anyhow::Resul
     let mut client = db::connect(&config.database()?).await?;
     match command {
         HubCommand::Add { site, name, threshold_scale, history_from, json } => {
+            let site = admin::site_id(&client, &site).await?;
             let threshold_scale = match threshold_scale {
                 None => ask_scale(&client, site).await?,
                 given => given,

@@ -133,6 +133,38 @@ async fn an_administrator_finds_the_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_names_no_site_is_told_which_there_are() {
+    let postgres = tokio::task::spawn_blocking(Postgres::shared).await.unwrap();
+    let url = postgres.make_database("sites").await;
+    json(&url, &["migrate", "--json"]);
+    let elsewhere = "99999999-0000-4000-8000-000000000000";
+    let refused = |site: &str| {
+        let (success, _, stderr) = run(&url, &["hub", "add", "--site", site, "--name", "kitchen"]);
+        assert!(!success);
+        stderr
+    };
+    for site in ["Kitchen", elsewhere] {
+        let said = refused(site);
+        assert!(said.contains("central's own application makes organizations and sites"), "{said}");
+    }
+    let world = World::in_database(&url).await;
+    for (site, what) in
+        [("Kitchen", "\"Kitchen\" is no id of a site"), (elsewhere, &format!("no site {elsewhere}"))]
+    {
+        let said = refused(site);
+        assert!(said.contains(what), "{said}");
+        for there in [world.ours, world.next_door, world.theirs] {
+            assert!(said.contains(&format!("{}  \"site\" of \"org\"", there.site)), "{said}");
+        }
+    }
+    let many = "INSERT INTO sites (organization_id, name) SELECT organization_id, 'z' FROM sites, generate_series(1, 6)";
+    world.sql.batch_execute(many).await.unwrap();
+    let said = refused("Kitchen");
+    assert_eq!(said.matches(" of \"org\"").count(), 20, "{said}");
+    assert!(said.trim_end().ends_with("and more"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_central_products_tables_are_left_alone() {
     let postgres = tokio::task::spawn_blocking(Postgres::shared).await.unwrap();
     let url = postgres.make_database("theirs").await;

@@ -136,6 +136,7 @@ pub async fn main(cli: Cli) -> anyhow::Result<()> {
             })
         }
         Command::Config(_) => {
+            config.check_files()?;
             config.database()?;
             say_line("the configuration is good\n")
         }
@@ -145,6 +146,8 @@ pub async fn main(cli: Cli) -> anyhow::Result<()> {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
+    // Before anything says that it listens.
+    config.check_files()?;
     let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("wait for SIGINT")?;
     let listener =

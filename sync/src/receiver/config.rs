@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
+use super::serve;
+
 /// Read when the configuration names no database. It goes before a configuration that was found and not named.
 pub const DATABASE_URL_VARIABLE: &str = "FROSTGUARD_DATABASE_URL";
 /// The name of the systemd credential that holds the database URL.
@@ -181,6 +183,12 @@ impl Config {
             bail!("clients_max = {}: give 1 to 65536", self.clients_max);
         }
         Ok(())
+    }
+
+    /// The same, and what is in the files of `[tls]`. As the receiver's user: another may be able to read more.
+    pub fn check_files(&self) -> anyhow::Result<()> {
+        self.check()?;
+        self.tls.as_ref().map(serve::acceptor).transpose().map(drop)
     }
 
     /// The database, its URL from wherever it stands; never from an argument.

@@ -1,7 +1,9 @@
 //! The accept loop: bounded connections, TLS or plain, and an end that finishes what is under way.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,16 +130,26 @@ async fn converse(
     }
 }
 
+fn remedy(path: &Path) -> &'static str {
+    match std::fs::File::open(path) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            " (the receiver's user must be able to read it: frostguard-receiver, where systemd starts it)"
+        }
+        _ => "",
+    }
+}
+
 /// Reads certificate and key.
 pub fn acceptor(tls: &Tls) -> anyhow::Result<TlsAcceptor> {
-    let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&tls.certificate)
-        .and_then(Iterator::collect)
-        .with_context(|| format!("read certificates from {}", tls.certificate.display()))?;
+    let certificates: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_file_iter(&tls.certificate).and_then(Iterator::collect).with_context(|| {
+            format!("read certificates from {}{}", tls.certificate.display(), remedy(&tls.certificate))
+        })?;
     if certificates.is_empty() {
         bail!("read certificates from {}: there is none", tls.certificate.display());
     }
     let key = PrivateKeyDer::from_pem_file(&tls.key)
-        .with_context(|| format!("read the private key from {}", tls.key.display()))?;
+        .with_context(|| format!("read the private key from {}{}", tls.key.display(), remedy(&tls.key)))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut server = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use frostguard_sync::api::ProblemKind;
@@ -130,6 +131,45 @@ async fn an_administrator_finds_the_way() {
     assert!(run(&url, &["--config", example.to_str().unwrap(), "config", "check"]).0);
     let (success, _, stderr) = run("postgres://u:hunter2@127.0.0.1:1/x", &["hub", "list"]);
     assert!(!success && !stderr.contains("hunter2"), "{stderr}");
+}
+
+/// Neither the check nor the log says that all is well where it is not.
+#[test]
+fn a_certificate_that_cannot_be_used_is_told_before_it_listens() {
+    let scratch = Scratch::new("tls-files");
+    let made = || rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let (own, other) = (made(), made());
+    let certificate = scratch.write("cert.pem", &own.cert.pem());
+    let key = scratch.write("key.pem", &own.signing_key.serialize_pem());
+    let others = scratch.write("other.pem", &other.signing_key.serialize_pem());
+    let (empty, missing) = (scratch.write("empty.pem", ""), scratch.join("missing.pem"));
+    let config = |certificate: &Path, key: &Path| {
+        let text = format!(
+            "listen = '127.0.0.1:0'\n[tls]\ncertificate = '{}'\nkey = '{}'\n",
+            certificate.display(),
+            key.display()
+        );
+        scratch.write("receiver.toml", &text).to_str().unwrap().to_owned()
+    };
+    // A database that is not there: a start gets no further than that.
+    let nowhere = "postgres://u@127.0.0.1:1/x";
+    for (certificate, key, named) in [
+        (&missing, &key, &missing),
+        (&certificate, &missing, &missing),
+        (&empty, &key, &empty),
+        (&certificate, &empty, &empty),
+        (&certificate, &others, &others),
+    ] {
+        let config = config(certificate, key);
+        for command in [&["config", "check"][..], &["run"]] {
+            let (success, stdout, stderr) = run(nowhere, &[&["--config", &config], command].concat());
+            assert!(!success && stdout.is_empty(), "{command:?}: {stdout}");
+            assert!(stderr.contains(named.to_str().unwrap()), "{command:?}: {stderr}");
+        }
+    }
+    let config = config(&certificate, &key);
+    assert!(run(nowhere, &["--config", &config, "config", "check"]).0);
+    assert!(run(nowhere, &["--config", &config, "run"]).1.starts_with("listening on "));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use tokio::net::UnixListener;
 use tracing::info;
 
 use crate::control::socket;
-use crate::store::{StateLock, StoreError};
+use crate::store::{DATABASE, StateLock, StoreError};
 
 /// Looks at a lock that another process holds. With `HOLDER_PAUSE` a minute: a command that has the database is done in
 /// seconds, an enrolment waits for its receiver.
@@ -35,7 +35,7 @@ async fn claim_within(looks: u32, state_dir: &Path, socket: &Path) -> Result<Cla
     let mut left = looks;
     loop {
         let dir = state_dir.to_owned();
-        let taken = tokio::task::spawn_blocking(move || StateLock::take(&dir)).await;
+        let taken = tokio::task::spawn_blocking(move || look(&dir)).await;
         match taken.context("take the lock of the state folder")? {
             Ok(lock) => return Ok(Claim { lock, listener: socket::bind(socket)? }),
             Err(StoreError::Locked { .. }) if left > 0 => {
@@ -51,6 +51,15 @@ async fn claim_within(looks: u32, state_dir: &Path, socket: &Path) -> Result<Cla
         left -= 1;
         tokio::time::sleep(HOLDER_PAUSE).await;
     }
+}
+
+/// Takes the lock where nobody has it. `take` alone would try for half a second, which the time that is told leaves out;
+/// it still does where somebody takes the lock in between.
+fn look(state_dir: &Path) -> Result<StateLock, StoreError> {
+    if StateLock::is_held(state_dir) {
+        return Err(StoreError::Locked { path: state_dir.join(DATABASE) });
+    }
+    StateLock::take(state_dir)
 }
 
 #[cfg(test)]

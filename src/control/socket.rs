@@ -154,15 +154,18 @@ pub async fn ask(path: &Path, request: &Request) -> Result<Option<serde_json::Va
         }
         Err(e) => return Err(e).with_context(|| format!("open the control socket {}", path.display())),
     };
+    converse_with_hub(stream, request).await.map(Some)
+}
+
+async fn converse_with_hub(stream: UnixStream, request: &Request) -> Result<serde_json::Value> {
     let (read, mut write) = stream.into_split();
     let mut bytes = serde_json::to_vec(request)?;
     bytes.push(b'\n');
-    write.write_all(&bytes).await.context("send the request to the hub")?;
     let mut line = Vec::new();
-    BufReader::new(read.take(REPLY_BYTES_MAX))
-        .read_until(b'\n', &mut line)
-        .await
-        .context("read the hub's answer")?;
+    unless_gone(write.write_all(&bytes).await).context("send the request to the hub")?;
+    // One that took no more of the request may have said why.
+    let mut read = BufReader::new(read.take(REPLY_BYTES_MAX));
+    unless_gone(read.read_until(b'\n', &mut line).await).context("read the hub's answer")?;
     if line.is_empty() {
         bail!(
             "the hub closed the connection without an answer: is this user root or the hub's own? A hub that cannot start \
@@ -170,8 +173,16 @@ pub async fn ask(path: &Path, request: &Request) -> Result<Option<serde_json::Va
         );
     }
     match serde_json::from_slice(&line).context("read the hub's answer")? {
-        Reply::Ok(value) => Ok(Some(value)),
+        Reply::Ok(value) => Ok(value),
         Reply::Error(message) => bail!("{message}"),
+    }
+}
+
+/// A hub that ends before it took the connection resets it: no more of an error than one that closes it.
+fn unless_gone<T>(done: std::io::Result<T>) -> std::io::Result<()> {
+    match done {
+        Err(e) if !matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => Err(e),
+        _ => Ok(()),
     }
 }
 
@@ -240,6 +251,34 @@ mod tests {
         assert_eq!(idle.len(), CONNECTIONS_MAX - CONNECTIONS_MAX / 2);
         let answer = ask(&path, &Request::Status).await.unwrap();
         assert_eq!(answer, Some(Value::Object(serde_json::Map::new())));
+    }
+
+    #[tokio::test]
+    async fn a_hub_that_ends_before_it_answers_has_said_why_in_its_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |answer: Result<Value>| {
+            let error = format!("{:#}", answer.unwrap_err());
+            assert!(error.contains("says why in its log"), "{error}");
+        };
+        // It never took the connection.
+        let path = folder.path().join("deaf.sock");
+        let listener = bind(&path).unwrap();
+        let waiting = UnixStream::connect(&path).await.unwrap();
+        drop(listener);
+        check(converse_with_hub(waiting, &Request::Status).await);
+
+        let path = folder.path().join("hub.sock");
+        let listener = bind(&path).unwrap();
+        // The second is more than the kernel keeps of what nobody reads.
+        let long = Request::DevicesFlushNonces { device: "x".repeat(REQUEST_BYTES_MAX as usize * 4) };
+        for request in [Request::Status, long] {
+            let ends = async {
+                let taken = listener.accept().await.unwrap().0;
+                taken.readable().await.unwrap();
+            };
+            let (answer, ()) = tokio::join!(ask(&path, &request), ends);
+            check(answer.map(Option::unwrap_or_default));
+        }
     }
 
     #[tokio::test]

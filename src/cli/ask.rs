@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
@@ -13,8 +13,18 @@ use crate::control::{DevicesAdd, DevicesAssign, Request, UnitsAdd, socket};
 use crate::hub::{self, HOLDER_LOOKS_MAX, HOLDER_PAUSE};
 use crate::store::StoreError;
 
-/// Who waits longer than this is told why.
-const ANSWER_TOLD: Duration = Duration::from_secs(10);
+/// How long a hub's answer is waited for.
+struct Waits {
+    /// Who waits longer than this is told why.
+    told: Duration,
+    max: Duration,
+}
+
+const WAITS: Waits = Waits {
+    told: Duration::from_secs(10),
+    // As long as systemd gives a hub to start (`TimeoutStartSec=` of the unit).
+    max: Duration::from_mins(30),
+};
 
 #[derive(Args)]
 pub struct StatusArgs {
@@ -206,7 +216,7 @@ pub fn ask(config: Option<&Path>, request: &Request) -> Result<Value> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
     let mut left = HOLDER_LOOKS_MAX;
     loop {
-        if let Some(value) = runtime.block_on(ask_hub(&socket, request))? {
+        if let Some(value) = runtime.block_on(ask_hub(&WAITS, &socket, request))? {
             return Ok(value);
         }
         let wait = HOLDER_PAUSE * HOLDER_LOOKS_MAX;
@@ -232,15 +242,22 @@ pub fn ask(config: Option<&Path>, request: &Request) -> Result<Value> {
 }
 
 /// A hub listens before it opens its database, which may take minutes at an upgrade.
-async fn ask_hub(path: &Path, request: &Request) -> Result<Option<Value>> {
+async fn ask_hub(waits: &Waits, path: &Path, request: &Request) -> Result<Option<Value>> {
     let mut answer = std::pin::pin!(socket::ask(path, request));
-    if let Ok(answer) = tokio::time::timeout(ANSWER_TOLD, &mut answer).await {
+    if let Ok(answer) = tokio::time::timeout(waits.told, &mut answer).await {
         return answer;
     }
     out::warning(
-        "no answer yet: a hub that starts checks its database first, and some requests take a while",
+        "no answer yet: a hub that starts checks its database first, and some requests take a while; what was asked is \
+         done once the hub is up, also if this stops waiting",
     );
-    answer.await
+    tokio::time::timeout(waits.max.saturating_sub(waits.told), answer).await.unwrap_or_else(|_elapsed| {
+        bail!(
+            "no answer from {} within {} min: see the hub's log; once it is up it does what was asked",
+            path.display(),
+            waits.max.as_secs() / 60
+        )
+    })
 }
 
 fn is_locked(error: &anyhow::Error) -> bool {
@@ -250,6 +267,28 @@ fn is_locked(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_hub_that_never_answers_is_not_waited_for_without_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.sock");
+        let listener = socket::bind(&path).unwrap();
+        let waits = Waits { told: Duration::from_millis(1), max: Duration::from_millis(2) };
+        let error = ask_hub(&waits, &path, &Request::Status).await.unwrap_err().to_string();
+        assert!(error.contains("once it is up it does what was asked"), "{error}");
+        // The request stands there for when it is.
+        let asked = listener.accept().await.unwrap().0;
+        let mut line = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut { asked }, &mut line).await.unwrap();
+        assert_eq!(line, serde_json::to_string(&Request::Status).unwrap() + "\n");
+    }
+
+    #[test]
+    fn an_answer_is_waited_for_as_long_as_a_start_may_take() {
+        let unit = include_str!("../../systemd/frostguard-hub.service");
+        let limit = format!("TimeoutStartSec={}min\n", WAITS.max.as_secs() / 60);
+        assert!(unit.contains(&limit), "{limit}");
+    }
 
     #[test]
     fn limits_are_numbers() {

@@ -33,7 +33,7 @@ pub struct Service {
 impl Service {
     /// The manager that started this process, as its environment names it; without one nothing is told.
     pub fn of_environment() -> Self {
-        Self { is_told: true, watchdog: sd_notify::watchdog_enabled() }
+        Self { is_told: true, watchdog: deadline(sd_notify::watchdog_enabled()) }
     }
 
     pub(super) fn ready(self) {
@@ -55,6 +55,11 @@ impl Service {
             warn!(%error, "failed to tell the service manager {states:?}: {error}");
         }
     }
+}
+
+/// The manager's deadline. None: it has none, which zero says, too.
+fn deadline(told: Option<Duration>) -> Option<Duration> {
+    told.filter(|deadline| !deadline.is_zero())
 }
 
 /// What the core says of its commits.
@@ -180,6 +185,16 @@ mod tests {
 
     fn look(at_s: i64, committed: u64, is_failing: bool) -> Look {
         Look { at: MonoMs(at_s * 1_000), committed, is_failing }
+    }
+
+    #[test]
+    fn a_deadline_of_zero_is_none() {
+        for (told, want) in
+            [(None, None), (Some(0), None), (Some(1), Some(1)), (Some(180_000_000), Some(180_000_000))]
+        {
+            let deadline = deadline(told.map(Duration::from_micros));
+            assert_eq!(deadline, want.map(Duration::from_micros), "{told:?} µs");
+        }
     }
 
     #[test]

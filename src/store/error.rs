@@ -32,6 +32,10 @@ pub enum StoreError {
         "migrate {path}: {detail}; the database is as it was before, start the former version or report this"
     )]
     Migration { path: PathBuf, detail: String },
+    #[error(
+        "open {path}: it was written by a newer version (schema {schema}, this one knows {known}): install that again"
+    )]
+    Newer { path: PathBuf, schema: i64, known: i64 },
     #[error("database: {0}")]
     Sqlite(#[source] rusqlite::Error),
     /// A stored value that this version cannot have written.

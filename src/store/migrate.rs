@@ -47,17 +47,16 @@ impl Migrations {
     }
 
     /// True where the database lacks a migration of this version. A database of a newer version is an error.
-    fn is_pending(&self, connection: &Connection) -> Result<bool, String> {
+    fn is_pending(&self, connection: &Connection, path: &Path) -> Result<bool> {
         let sql = format!("SELECT coalesce(max(version), 0) FROM {HISTORY_TABLE}");
-        let applied: i64 =
-            connection.query_row(&sql, [], |row| row.get(0)).map_err(|error| error.to_string())?;
-        let newest = self.list.iter().map(|migration| i64::from(migration.version())).max().unwrap_or(0);
-        if applied > newest {
-            return Err(format!(
-                "it was written by a newer version (schema {applied}, this one knows {newest}): install that again"
-            ));
+        let schema: i64 = connection
+            .query_row(&sql, [], |row| row.get(0))
+            .map_err(|error| failed(path, error.to_string()))?;
+        let known = self.list.iter().map(|migration| i64::from(migration.version())).max().unwrap_or(0);
+        if schema > known {
+            return Err(StoreError::Newer { path: path.to_owned(), schema, known });
         }
-        Ok(applied < newest)
+        Ok(schema < known)
     }
 }
 
@@ -77,7 +76,7 @@ pub(super) fn create(path: &Path, migrations: &Migrations) -> Result<Connection>
 pub(super) fn run_pending(layout: &Layout, migrations: &Migrations) -> Result<Vec<String>> {
     let path = layout.database();
     let connection = open_apart(&path)?;
-    if !migrations.is_pending(&connection).map_err(|detail| failed(&path, detail))? {
+    if !migrations.is_pending(&connection, &path)? {
         return Ok(Vec::new());
     }
     let copy = layout.unfinished("migrating");

@@ -24,6 +24,7 @@ pub mod counters;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod doctor;
+pub mod gpio;
 pub mod hub;
 pub mod metrics;
 pub mod notify;

@@ -104,11 +104,9 @@ fn power(config: &Config, found: &mut Findings) {
         });
     }
     if let Some(line) = &power.line {
-        found.require(line.chip.is_absolute(), || {
-            format!("[power] line: chip = {} must be absolute", line.chip.display())
-        });
-        found.prefer(!line.chip.is_absolute() || line.chip.exists(), || {
-            format!("[power] line: there is no {}", line.chip.display())
+        super::check_notify::real_chip("[power] line", &line.chip, line.line, found);
+        found.prefer(!line.chip.starts_with('/') || Path::new(&line.chip).exists(), || {
+            format!("[power] line: there is no {}", line.chip)
         });
     }
 }

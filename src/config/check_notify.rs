@@ -9,8 +9,8 @@ use lettre::message::Mailbox;
 
 use super::check::{Connection, Findings, connection, is_name, readable, secret};
 use super::{
-    ButtonSection, Config, ModemSection, NotifyMqttSection, NotifySection, SignalRole, SignalSection,
-    SmtpSection, SmtpSecurity, WebhookSection,
+    ButtonSection, Config, ModemSection, NotifyMqttSection, NotifySection, PowerLine, SignalRole,
+    SignalSection, SmtpSection, SmtpSecurity, WebhookSection,
 };
 use crate::notify::signal::{FAKE_PREFIX, is_fake_allowed};
 
@@ -30,7 +30,7 @@ pub fn check(config: &Config, found: &mut Findings) {
         found.errors.push(format!("[notify] quiet_hours = {error}"));
     }
     names(notify, found);
-    lines(notify, found);
+    lines(config, found);
     for signal in &notify.signal {
         chip(&format!("[[notify.signal]] {}", signal.name), &signal.chip, signal.line, found);
     }
@@ -68,26 +68,42 @@ fn names(notify: &NotifySection, found: &mut Findings) {
     }
 }
 
-fn lines(notify: &NotifySection, found: &mut Findings) {
+fn lines(config: &Config, found: &mut Findings) {
+    let notify = &config.notify;
     let outputs = notify.signal.iter().map(|SignalSection { chip, line, .. }| (chip, line));
     let inputs = notify.button.iter().map(|ButtonSection { chip, line, .. }| (chip, line));
+    let power = config.power.line.iter().map(|PowerLine { chip, line, .. }| (chip, line));
     let mut seen = BTreeSet::new();
-    for (chip, line) in outputs.chain(inputs) {
-        found.require(seen.insert((chip, line)), || format!("[notify]: line {line} of {chip} is used twice"));
+    for (chip, line) in power.chain(outputs).chain(inputs) {
+        found.require(seen.insert((chip, line)), || {
+            format!("[notify] and [power]: line {line} of {chip} is used twice")
+        });
     }
 }
 
 fn chip(section: &str, chip: &str, line: u32, found: &mut Findings) {
-    found.require_within(&format!("{section}: line"), line.into(), 0..=LINE_MAX.into());
     if let Some(path) = chip.strip_prefix(FAKE_PREFIX) {
         found.require(is_fake_allowed() && Path::new(path).is_absolute(), || {
             format!("{section}: chip = {chip:?}: fake chips are for builds with the feature demo, and need an absolute path")
         });
+        line_number(section, line, found);
     } else {
-        found.require(chip.starts_with('/') || !(chip.is_empty() || chip.contains('/')), || {
-            format!("{section}: chip = {chip:?} must be an absolute path such as /dev/gpiochip0, or a chip's label")
-        });
+        real_chip(section, chip, line, found);
     }
+}
+
+/// One of the kernel's, by its path or by its label.
+pub fn real_chip(section: &str, chip: &str, line: u32, found: &mut Findings) {
+    line_number(section, line, found);
+    found.require(chip.starts_with('/') || !(chip.is_empty() || chip.contains('/')), || {
+        format!(
+            "{section}: chip = {chip:?} must be an absolute path such as /dev/gpiochip0, or a chip's label"
+        )
+    });
+}
+
+fn line_number(section: &str, line: u32, found: &mut Findings) {
+    found.require_within(&format!("{section}: line"), line.into(), 0..=LINE_MAX.into());
 }
 
 fn modem(config: &Config, modem: &ModemSection, found: &mut Findings) {

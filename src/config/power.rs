@@ -24,8 +24,8 @@ pub struct PowerSection {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PowerLine {
-    /// `/dev/gpiochip0`.
-    pub chip: PathBuf,
+    /// Its path, or its label as `gpiodetect` shows it.
+    pub chip: String,
     /// The line's number on the chip.
     pub line: u32,
     /// Low while the UPS runs on its battery.

@@ -229,7 +229,10 @@ fn values_that_cannot_work_are_found() {
         ("supply = 'sys'", &["absolute path"], 0),
         ("supply = '/no/such'", &[], 1),
         ("line = { chip = '/no/such', line = 3 }", &[], 1),
-        ("line = { chip = 'gpiochip0', line = 3 }", &["absolute"], 0),
+        ("line = { chip = 'gpio/0', line = 3 }", &["absolute"], 0),
+        ("line = { chip = 'fake:/x', line = 3 }", &["absolute"], 0),
+        ("line = { chip = 'pinctrl-bcm2711', line = 3 }", &[], 0),
+        ("line = { chip = 'pinctrl-bcm2711', line = 1024 }", &["line = 1024"], 0),
     ] {
         let is_auto = power.contains("auto") && !std::path::Path::new("/sys/class/power_supply").is_dir();
         let warnings = vec!["no"; warnings + usize::from(is_auto)];
@@ -310,6 +313,13 @@ fn channels_that_cannot_work_are_found() {
     check_notify(&format!("{}{button}", lamp.replace("role = 'lamp'", "role = 'buzzer'")), &[], &[]);
     check_notify(&format!("{lamp}{button}"), &[], &["silences buzzers"]);
     check_notify(&format!("{lamp}{}", button.replace("27", "17")), &["used twice"], &["silences buzzers"]);
+    let ups = "[power]\nline = { chip = 'pinctrl-bcm2711', line = 17 }\n";
+    check_notify(&format!("{ups}{lamp}"), &[], &[]);
+    check_notify(
+        &format!("{ups}{}", lamp.replace("/dev/gpiochip0", "pinctrl-bcm2711")),
+        &["used twice"],
+        &[],
+    );
 
     check_notify("[notify.modem]\npath = '/dev/m'", &[], &[]);
     check_notify("[notify.modem]\npath = 'm'\nbaud = 1", &["must be absolute", "baud"], &[]);

@@ -195,6 +195,21 @@ fn the_kernels_supplies_are_read() {
     assert!(supplies(Path::new("/no/such/folder")).is_err());
 }
 
+#[test]
+fn a_contact_that_is_open_is_held_and_a_chip_found_by_its_label() {
+    use gpiocdev::line::Bias;
+    assert_eq!(
+        [crate::gpio::bias(true), crate::gpio::bias(false)],
+        [Bias::PullUp, Bias::PullDown],
+        "away from what means battery"
+    );
+    let line = crate::config::PowerLine { chip: "no-such-label".into(), line: 17, active_low: true };
+    let section = crate::config::PowerSection { line: Some(line), ..crate::config::PowerSection::default() };
+    let error = Configured::new(&section).read(std::time::Duration::ZERO).unwrap_err();
+    let text = format!("{error:#}");
+    assert!(text.contains("find a GPIO chip with the label \"no-such-label\""), "{text}");
+}
+
 #[tokio::test]
 async fn a_folder_is_watched_until_told_to_stop() {
     use std::sync::{Arc, Mutex};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use gpiocdev::line::{EdgeDetection, Value};
 use gpiocdev::request::Request;
 use tokio::sync::watch;
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::{Power, PowerEvent, Seen, Supply};
 use crate::clock::Clock;
 use crate::config::{PowerLine, PowerSection};
+use crate::gpio;
 use crate::source::stopped;
 
 /// The supply is looked at this often; a line tells of its changes by itself.
@@ -126,7 +127,7 @@ impl Line {
         }
         read.with_context(|| {
             let PowerLine { chip, line, .. } = &self.config;
-            format!("read line {line} of {}; is it taken, or the user not in group gpio?", chip.display())
+            format!("read line {line} of {chip}, which says what feeds the hub")
         })
     }
 
@@ -149,17 +150,19 @@ impl Line {
 }
 
 fn ask(config: &PowerLine) -> Result<Request> {
+    let chip = gpio::chip(&config.chip).map_err(Error::msg)?;
     let mut builder = Request::builder();
     builder
-        .on_chip(&config.chip)
+        .on_chip(chip.path())
         .with_consumer("frostguard-power")
         .with_line(config.line)
         .as_input()
+        .with_bias(gpio::bias(config.active_low))
         .with_edge_detection(EdgeDetection::BothEdges);
     if config.active_low {
         builder.as_active_low();
     }
-    Ok(builder.request()?)
+    builder.request().map_err(|error| Error::msg(gpio::refusal(&chip, config.line, &error)))
 }
 
 /// What the folder of the kernel's supplies says: mains or battery, and percent of the emptiest battery. Files as

@@ -2,13 +2,14 @@ use std::io;
 use std::time::Duration;
 
 use gpiocdev::Request;
-use gpiocdev::line::{Bias, EdgeDetection, EdgeKind};
+use gpiocdev::line::{EdgeDetection, EdgeKind};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::line::{CONSUMER, chip, refusal};
+use super::line::CONSUMER;
 use crate::config::ButtonSection;
+use crate::gpio::{bias, chip, refusal};
 
 /// One press that waits says all that a second one would.
 const PRESSES_QUEUED_MAX: usize = 1;
@@ -136,12 +137,10 @@ fn open(config: &ButtonSection) -> Result<GpioEdges, String> {
         .with_consumer(CONSUMER)
         .with_line(config.line)
         .with_edge_detection(EdgeDetection::BothEdges)
-        .with_debounce_period(DEBOUNCE);
-    // Chips without pulls of their own ignore it: the board has one then.
+        .with_debounce_period(DEBOUNCE)
+        .with_bias(bias(config.active_low));
     if config.active_low {
-        request.as_active_low().with_bias(Bias::PullUp);
-    } else {
-        request.with_bias(Bias::PullDown);
+        request.as_active_low();
     }
     let request = request.request().map_err(|error| refusal(&chip, config.line, &error))?;
     let (out, edges) = mpsc::channel(EDGES_QUEUED_MAX);

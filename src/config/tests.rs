@@ -138,6 +138,31 @@ fn check_error(text: &str, want: &str) {
     assert_eq!(error, want, "{text}");
 }
 
+/// In the sections that are there by default: who removes the `#` of a default changes nothing.
+#[test]
+fn what_is_shown_and_no_default_is_called_an_example() {
+    let lines: Vec<&str> = EXAMPLE.lines().collect();
+    let (mut header, mut examples) = (None, Vec::new());
+    for (index, line) in lines.iter().enumerate() {
+        let bare = line.strip_prefix('#').unwrap_or(line);
+        if bare.starts_with('[') {
+            header = (bare == *line).then_some(*line);
+        }
+        let (Some(header), Some((key, _))) = (header, bare.split_once(" = ")) else { continue };
+        if bare.starts_with(' ') || Config::parse(&format!("{header}\n{bare}")).unwrap() == Config::default()
+        {
+            continue;
+        }
+        let comment = lines[..index].iter().rev().take_while(|line| line.starts_with("# "));
+        assert!(comment.into_iter().any(|line| line.contains("xample")), "{header} {key} is no default");
+        examples.push(key);
+    }
+    assert_eq!(
+        examples,
+        ["time_zone", "size_mib_max", "url", "ca_file", "supply", "line", "token_file", "quiet_hours"]
+    );
+}
+
 #[test]
 fn slips_are_named_with_their_line() {
     check_error("[hub]\n\nnmae = 'x'", "line 3: unknown key `nmae`; did you mean `name`?");

@@ -95,42 +95,82 @@ fn the_hub_may_ask_how_good_the_clock_is() {
     assert_eq!(values(&unit, "ProtectClock"), [""; 0], "it would refuse asking, too");
 }
 
-/// What systemd would do by itself only since version 254.
-#[test]
-fn the_pause_before_a_restart_grows_and_is_forgotten() {
-    let scratch = Scratch::new("pause");
-    let asleep = scratch.join("asleep");
-    let sleep = scratch.write("sleep", &format!("#!/bin/sh\necho \"$1\" >>'{}'\n", asleep.display()));
-    let mut mode = fs::metadata(&sleep).expect("look at the stand-in").permissions();
-    std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o755);
-    fs::set_permissions(&sleep, mode).expect("make it a program");
-    let ended = |result: &str| {
-        let path = format!("{}:{}", scratch.path().display(), std::env::var("PATH").unwrap_or_default());
+/// `pause-before-restart` with a `sleep` that writes down that it was called, and does what the test says.
+struct Pause {
+    scratch: Scratch,
+}
+
+impl Pause {
+    fn new(sleep: &str) -> Self {
+        let scratch = Scratch::new("pause");
+        fs::create_dir(scratch.join("etc")).expect("make the folder of configurations");
+        scratch.write("etc/hub.toml", "mistake");
+        let text = format!("#!/bin/sh\ncd '{}'\necho \"$1\" >>asleep\n{sleep}\n", scratch.path().display());
+        let program = scratch.write("sleep", &text);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(program, mode).expect("make it a program");
+        Self { scratch }
+    }
+
+    /// After the service ended with `result`; gives how often it slept for a second.
+    #[track_caller]
+    fn ended(&self, result: &str) -> usize {
+        let scratch = self.scratch.path();
+        let path = format!("{}:{}", scratch.display(), std::env::var("PATH").unwrap_or_default());
         let status = Command::new(repository("systemd/pause-before-restart"))
             .env("PATH", path)
-            .env("RUNTIME_DIRECTORY", scratch.path())
+            .env("RUNTIME_DIRECTORY", scratch)
+            .env("CONFIGURATION_DIRECTORY", scratch.join("etc"))
             .env("SERVICE_RESULT", result)
             .status()
             .expect("run the pause");
         assert!(status.success());
-    };
-    for _ in 0..9 {
-        ended("watchdog");
+        let asleep = self.scratch.join("asleep");
+        let slept = fs::read_to_string(&asleep).unwrap_or_default();
+        let _ = fs::remove_file(asleep);
+        assert!(slept.lines().all(|seconds| seconds == "1"), "{slept}");
+        slept.lines().count()
     }
-    ended("success");
-    ended("exit-code");
-    let slept = fs::read_to_string(&asleep).expect("it slept");
-    assert_eq!(
-        slept.split_whitespace().collect::<Vec<_>>(),
-        "1 2 4 8 16 32 60 60 60 1".split(' ').collect::<Vec<_>>()
-    );
+}
+
+/// What systemd would do by itself only since version 254.
+#[test]
+fn the_pause_before_a_restart_grows_and_is_forgotten() {
+    let pause = Pause::new("");
+    let slept: Vec<usize> = (0..9).map(|_| pause.ended("watchdog")).collect();
+    assert_eq!(slept, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    assert_eq!((pause.ended("success"), pause.ended("exit-code"), pause.ended("exit-code")), (0, 1, 2));
 
     // The last failure is long ago.
-    let count = scratch.join("failures");
+    let count = pause.scratch.join("failures");
     let file = fs::File::options().append(true).open(&count).expect("the count is kept");
     file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000)).expect("age it");
-    ended("exit-code");
-    assert!(fs::read_to_string(&asleep).expect("it slept").ends_with("1\n1\n"));
+    assert_eq!(pause.ended("exit-code"), 1);
+}
+
+/// `systemctl restart` waits for the pause.
+#[test]
+fn the_pause_ends_when_the_configuration_is_changed() {
+    for (change, slept) in [
+        // As `echo` does, as `sudoedit` does, another file, and one that is no configuration.
+        ("echo '# mended' >>etc/hub.toml", 3),
+        ("cp etc/hub.toml etc/new && mv etc/new etc/hub.toml", 3),
+        ("echo >etc/receiver.toml", 3),
+        ("rm -f etc/hub.toml", 3),
+        ("echo >etc/hub.toml.bak", 4),
+    ] {
+        let pause = Pause::new(&format!("[ \"$(wc -l <asleep)\" -ne 3 ] || {{ {change}; }}"));
+        for before in [1, 2] {
+            assert_eq!(pause.ended("exit-code"), before, "{change}");
+        }
+        assert_eq!(pause.ended("exit-code"), slept, "{change}");
+    }
+    // A board without a clock of its own: a file from its future is no change.
+    let pause = Pause::new("");
+    let file = fs::File::options().append(true).open(pause.scratch.join("etc/hub.toml")).expect("open it");
+    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(7_900_000_000))
+        .expect("date it");
+    assert_eq!((pause.ended("exit-code"), pause.ended("exit-code")), (1, 2));
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::path::Path;
 use gpiocdev::Chip;
 use gpiocdev::line::Bias;
 
+use crate::config::Pull;
+
 /// Opens a chip by its path or by its label.
 pub fn chip(name: &str) -> Result<Chip, String> {
     if name.starts_with('/') {
@@ -56,6 +58,15 @@ pub fn refusal(chip: &Chip, line: u32, error: &gpiocdev::Error) -> String {
             )
         }
         _ => format!("take line {line} of {path}: {error}"),
+    }
+}
+
+/// The same, as it was asked for.
+pub fn bias_of(pull: Pull) -> Bias {
+    match pull {
+        Pull::Up => Bias::PullUp,
+        Pull::Down => Bias::PullDown,
+        Pull::None => Bias::Disabled,
     }
 }
 

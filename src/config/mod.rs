@@ -29,7 +29,7 @@ pub use notify::{
     ButtonSection, ModemMode, ModemSection, NotifyMqttSection, NotifySection, QuietHours, SignalRole,
     SignalSection, SmtpSection, SmtpSecurity, WebhookSection,
 };
-pub use power::{PowerLine, PowerSection};
+pub use power::{PowerLine, PowerSection, Pull};
 pub use secret::Secret;
 pub use sections::{
     BrokerUrl, ClockSection, ControlSection, HubSection, LogFormat, LogSection, MqttKind, MqttSection,

@@ -31,6 +31,17 @@ pub struct PowerLine {
     /// Low while the UPS runs on its battery.
     #[serde(default)]
     pub active_low: bool,
+    /// What holds the line while the contact is open; without it, the level that is not active.
+    pub pull: Option<Pull>,
+}
+
+/// The chip's own resistor at a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pull {
+    Up,
+    Down,
+    None,
 }
 
 impl Default for PowerSection {

@@ -203,7 +203,12 @@ fn a_contact_that_is_open_is_held_and_a_chip_found_by_its_label() {
         [Bias::PullUp, Bias::PullDown],
         "away from what means battery"
     );
-    let line = crate::config::PowerLine { chip: "no-such-label".into(), line: 17, active_low: true };
+    let line = |text: &str| toml::from_str::<crate::config::PowerLine>(text).unwrap();
+    let opens = line("chip = 'a'\nline = 1\npull = 'up'");
+    assert_eq!(opens.pull.map(crate::gpio::bias_of), Some(Bias::PullUp), "to ground, and opens on battery");
+    assert_eq!(line("chip = 'a'\nline = 1").pull, None);
+    let line =
+        crate::config::PowerLine { chip: "no-such-label".into(), line: 17, active_low: true, pull: None };
     let section = crate::config::PowerSection { line: Some(line), ..crate::config::PowerSection::default() };
     let error = Configured::new(&section).read(std::time::Duration::ZERO).unwrap_err();
     let text = format!("{error:#}");

@@ -157,7 +157,7 @@ fn ask(config: &PowerLine) -> Result<Request> {
         .with_consumer("frostguard-power")
         .with_line(config.line)
         .as_input()
-        .with_bias(gpio::bias(config.active_low))
+        .with_bias(config.pull.map_or_else(|| gpio::bias(config.active_low), gpio::bias_of))
         .with_edge_detection(EdgeDetection::BothEdges);
     if config.active_low {
         builder.as_active_low();

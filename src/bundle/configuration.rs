@@ -71,7 +71,7 @@ const SHOWN: [(&str, &[&str]); 26] = [
     ("ble.device", &["address", "model"]),
     ("uplink", &["enabled", "interval_s", "poll_s", "ca_file"]),
     ("power", &["supply", "debounce_s", "battery_low"]),
-    ("power.line", &["chip", "line", "active_low"]),
+    ("power.line", &["chip", "line", "active_low", "pull"]),
     ("control", &["socket"]),
     ("metrics", &["enabled", "listen", "token_file"]),
     (

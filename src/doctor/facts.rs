@@ -64,6 +64,11 @@ pub struct Running {
     pub last_call_failure: Option<String>,
     pub channels: String,
     pub contacts: u64,
+    /// Of them, those who have a number, and those who have an address.
+    pub with_phone: u64,
+    pub with_email: u64,
+    /// "signal NAME" or "button", and why it is dead; None: it works.
+    pub lines: Vec<(String, Option<String>)>,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -311,6 +311,7 @@ async fn answer(
             if is_status {
                 value["sync"]["uplink"] = serde_json::to_value(shown.status())?;
                 value["people"]["modem"] = channels.modem();
+                value["people"]["lines"] = channels.lines();
                 value["hub"]["pid"] = std::process::id().into();
             }
             Ok(value)

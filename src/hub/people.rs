@@ -216,6 +216,8 @@ async fn take_presses(
 pub struct Channels {
     handles: Vec<ChannelHandle>,
     modem: Option<watch::Receiver<ModemStatus>>,
+    /// What hangs on lines: its name, and why it is dead.
+    lines: Vec<(String, watch::Receiver<Option<String>>)>,
 }
 
 /// What starting the channels needs besides their configuration.
@@ -268,7 +270,9 @@ impl Channels {
             keep(channels.open(Email::new(smtp.clone(), (*certificates).clone()), &context), "email");
         }
         for section in &config.signal {
-            keep(channels.open(Signal::start(section.clone()), &context), "signal");
+            let signal = Signal::start(section.clone());
+            channels.lines.push((format!("signal {}", section.name), signal.problem()));
+            keep(channels.open(signal, &context), "signal");
         }
         for section in &config.webhook {
             keep(channels.open(Webhook::new(section.clone(), (*certificates).clone()), &context), "webhook");
@@ -281,6 +285,7 @@ impl Channels {
         }
         if let Some(section) = &config.button {
             let button = Button::start(section.clone());
+            channels.lines.push(("button".to_owned(), button.problem()));
             keep(
                 Box::pin(take_presses((*core).clone(), button, wake.clone(), (*shutdown).clone())),
                 "button",
@@ -321,6 +326,15 @@ impl Channels {
         }
         let is_ok = results.iter().all(|result| result["ok"] == true);
         Ok(json!({ "results": results, "ok": is_ok }))
+    }
+
+    /// For `status`: how buzzers, lamps, relays and the button are.
+    pub fn lines(&self) -> Value {
+        let line = |(name, problem): &(String, watch::Receiver<Option<String>>)| {
+            let state = problem.borrow().as_ref().map_or("works".to_owned(), |why| format!("dead: {why}"));
+            (name.clone(), state.into())
+        };
+        Value::Object(self.lines.iter().map(line).collect())
     }
 
     /// For `status`: how the modem is.

@@ -9,6 +9,7 @@ use crate::notify::{Channel, Kind};
 use crate::power::Notice;
 use crate::rules::{Cause, Decision, Tick, What};
 use crate::store::deliveries::{self, Status};
+use crate::store::people::Contact;
 use frostguard_sync::ids::{sha256, time_ordered_id};
 
 use super::Core;
@@ -26,6 +27,11 @@ pub fn is_phone(text: &str) -> bool {
             && digits.bytes().all(|byte| byte.is_ascii_digit())
             && !digits.starts_with('0')
     })
+}
+
+/// The number a contact is called at, if it is one.
+pub(super) fn phone_of(contact: &Contact) -> Option<String> {
+    super::entered::phone(&contact.phone).ok().filter(|phone| is_phone(phone))
 }
 
 impl Core {
@@ -134,8 +140,7 @@ impl Core {
                 continue;
             }
             let before = out.len();
-            let phone = super::entered::phone(&contact.phone).ok().filter(|phone| is_phone(phone));
-            if let Some(phone) = phone.filter(|_| channels.has_modem) {
+            if let Some(phone) = phone_of(contact).filter(|_| channels.has_modem) {
                 out.push((Channel::Sms, phone));
             }
             if let Some(email) = contact.email.clone().filter(|_| channels.has_smtp) {

@@ -13,6 +13,7 @@ use crate::store::deliveries;
 use frostguard_sync::ids::time_ordered_id;
 
 use super::Core;
+use super::calls::phone_of;
 
 impl Core {
     pub(super) fn message_of(&mut self, items: &[Item]) -> Message {
@@ -75,9 +76,12 @@ impl Core {
         let mut names: Vec<&str> = channels.machines.iter().map(|(_, name)| name.as_str()).collect();
         names.extend(channels.has_modem.then_some("sms"));
         names.extend(channels.has_smtp.then_some("email"));
+        let contacts = &self.registry.contacts;
         Ok(json!({
             "channels": if names.is_empty() { "none: nobody is called".to_owned() } else { names.join(", ") },
-            "contacts": self.registry.contacts.len(),
+            "contacts": contacts.len(),
+            "with_phone": contacts.iter().filter(|contact| phone_of(contact).is_some()).count(),
+            "with_email": contacts.iter().filter(|contact| contact.email.is_some()).count(),
             "waiting": self.plan.len(),
             "told": of("sent") + of("delivered"),
             "failed": of("failed"),

@@ -25,7 +25,11 @@ pub async fn look(config: &Config) -> Hub {
 
 fn running(status: &Value, devices: &Value, gateways: Option<&Value>) -> Running {
     let down = |state: &str| (state != "up").then(|| state.trim_start_matches("down: ").to_owned());
+    let dead = |state: &str| (state != "works").then(|| state.trim_start_matches("dead: ").to_owned());
     let sources = status["sources"].as_object().into_iter().flatten();
+    let people = &status["people"];
+    let lines = people["lines"].as_object().into_iter().flatten();
+    let count = |name: &str| people[name].as_u64().unwrap_or_default();
     let wall_ms = status["clock"]["unix_ms"].as_i64().unwrap_or_default();
     Running {
         pid: status["hub"]["pid"].as_u64().unwrap_or_default() as u32,
@@ -40,10 +44,13 @@ fn running(status: &Value, devices: &Value, gateways: Option<&Value>) -> Running
         sensors: rows(&devices["devices"]).filter(|row| row["state"].is_string()).map(sensor).collect(),
         gateways: gateways.map(|value| rows(&value["gateways"]).map(|row| gateway(row, wall_ms)).collect()),
         uplink_problem: status["sync"]["uplink"]["problem"].as_str().map(str::to_owned),
-        modem: modem(&status["people"]["modem"]),
-        last_call_failure: status["people"]["last_failure"].as_str().map(str::to_owned),
-        channels: text(&status["people"]["channels"]),
-        contacts: status["people"]["contacts"].as_u64().unwrap_or_default(),
+        modem: modem(&people["modem"]),
+        last_call_failure: people["last_failure"].as_str().map(str::to_owned),
+        channels: text(&people["channels"]),
+        contacts: count("contacts"),
+        with_phone: count("with_phone"),
+        with_email: count("with_email"),
+        lines: lines.map(|(name, state)| (name.clone(), dead(&text(state)))).collect(),
     }
 }
 
@@ -97,7 +104,8 @@ mod tests {
             "clock": { "trusted": true, "quality": "ntp", "unix_ms": 60_000 },
             "counters": { "onewire.bulk_refused{onewire}": 3 },
             "sources": { "radio": "up", "broker": "down: refused" },
-            "people": { "channels": "sms", "contacts": 2, "last_failure": null,
+            "people": { "channels": "sms", "contacts": 2, "with_phone": 2, "with_email": 1, "last_failure": null,
+                        "lines": { "button": "works", "signal buzzer": "dead: take line 4" },
                         "modem": { "is_ready": true, "signal_dbm": -71 } },
             "sync": { "uplink": { "problem": "reach the receiver" } },
         });
@@ -116,6 +124,9 @@ mod tests {
         assert_eq!((found.sensors.len(), found.sensors[0].name.as_str()), (1, "A1"));
         assert_eq!(found.gateways.map(|all| all[0].heard_age_s), Some(Some(30)));
         assert_eq!(found.modem.and_then(|modem| modem.signal_dbm), Some(-71));
+        assert_eq!((found.with_phone, found.with_email), (2, 1));
+        let dead = ("signal buzzer".to_owned(), Some("take line 4".to_owned()));
+        assert_eq!(found.lines, [("button".to_owned(), None), dead]);
         assert_eq!(found.uplink_problem.as_deref(), Some("reach the receiver"));
     }
 }

@@ -202,17 +202,45 @@ pub fn modem(hub: &Hub, has_modem: bool, lines: &mut Vec<Line>) {
     });
 }
 
+/// Buzzers, lamps, relays and the button that silences them.
+pub fn lines(hub: &Hub, lines: &mut Vec<Line>) {
+    let Hub::Running(running) = hub else { return };
+    lines.extend(running.lines.iter().map(|(name, dead)| match dead {
+        None => Line::ok(name, "its line is the hub's"),
+        Some(why) => {
+            let section = if name == "button" { "[notify.button]" } else { "[[notify.signal]]" };
+            Line::failure(
+                name,
+                format!("dead: {why}"),
+                format!(
+                    "see chip and line of {section} (`gpioinfo` lists them); the hub tries again every few seconds"
+                ),
+            )
+        }
+    }));
+}
+
 pub fn people(hub: &Hub, lines: &mut Vec<Line>) {
     const CHECK: &str = "calling people";
     let Hub::Running(running) = hub else { return };
     let found = format!("by {}; {} contacts", running.channels, running.contacts);
     let try_it = "`frostguard-hub notify test` tries every channel";
+    let add = "`frostguard-hub contacts add NAME --phone +49.. --email a@b.example` adds somebody; an enrolled hub takes \
+               its contacts from central";
+    let has = |name: &str| running.channels.split(", ").any(|channel| channel == name);
+    let reaches_nobody = |channel: &str, count: u64| has(channel) && count == 0;
     lines.push(if running.channels.starts_with("none") {
         Line::warning(
             CHECK,
             "no channel is configured: nobody is called",
             "see [notify] in the configuration",
         )
+    } else if running.contacts == 0 && (has("sms") || has("email")) {
+        Line::warning(CHECK, format!("{found}: nobody gets a message"), add)
+    } else if reaches_nobody("sms", running.with_phone) {
+        Line::warning(CHECK, format!("{found}, none of them with a number that an SMS can go to"), add)
+    } else if reaches_nobody("email", running.with_email) {
+        Line::warning(CHECK, format!("{found}, none of them with an e-mail address"), add)
     } else if let Some(failure) = &running.last_call_failure {
         Line::warning(CHECK, format!("{found}; the last that failed: {failure}"), try_it)
     } else {

@@ -25,6 +25,7 @@ pub fn judge(facts: &Facts) -> Vec<Line> {
     hub::sensors(&facts.hub, &facts.database, &mut lines);
     net::brokers(&facts.brokers, &mut lines);
     hub::modem(&facts.hub, facts.has_modem, &mut lines);
+    hub::lines(&facts.hub, &mut lines);
     net::mail(facts.mail.as_ref(), &mut lines);
     net::webhooks(&facts.webhooks, &mut lines);
     hub::people(&facts.hub, &mut lines);

@@ -111,6 +111,8 @@ fn running() -> Running {
         modem: Some(Modem { is_ready: true, signal_dbm: Some(-70), ..Modem::default() }),
         channels: "sms".into(),
         contacts: 1,
+        with_phone: 1,
+        lines: vec![("signal buzzer".into(), None), ("button".into(), None)],
         ..Running::default()
     }
 }

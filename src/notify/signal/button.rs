@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use gpiocdev::Request;
 use gpiocdev::line::{EdgeDetection, EdgeKind};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
@@ -29,6 +29,7 @@ const REOPEN: Duration = Duration::from_secs(5);
 /// decide: a press acknowledges nothing, since it does not say who pressed.
 pub struct Button {
     presses: mpsc::Receiver<()>,
+    problem: watch::Receiver<Option<String>>,
     task: JoinHandle<()>,
 }
 
@@ -36,7 +37,13 @@ impl Button {
     /// Starts the task that listens, within a tokio runtime; a line that cannot be had is tried again every few seconds.
     pub fn start(config: ButtonSection) -> Self {
         let (out, presses) = mpsc::channel(PRESSES_QUEUED_MAX);
-        Self { presses, task: tokio::spawn(listen(config, out)) }
+        let (shown, problem) = watch::channel(None);
+        Self { presses, problem, task: tokio::spawn(listen(config, out, shown)) }
+    }
+
+    /// Why it is dead, now and from now on; None: it is heard.
+    pub fn problem(&self) -> watch::Receiver<Option<String>> {
+        self.problem.clone()
     }
 
     /// Returns at the next press. Safe to drop: a press that came meanwhile waits.
@@ -67,20 +74,23 @@ trait Edges: Send {
     fn next(&mut self) -> impl Future<Output = io::Result<Edge>> + Send;
 }
 
-async fn listen(config: ButtonSection, out: mpsc::Sender<()>) {
-    let mut problem = None;
+async fn listen(config: ButtonSection, out: mpsc::Sender<()>, problem: watch::Sender<Option<String>>) {
     loop {
-        let ended = hear(&config, &out, &mut problem).await;
-        if problem.as_ref() != Some(&ended) {
+        let ended = hear(&config, &out, &problem).await;
+        if problem.borrow().as_ref() != Some(&ended) {
             warn!(error = %ended, "the button is dead: {ended}");
-            problem = Some(ended);
         }
+        problem.send_replace(Some(ended));
         tokio::time::sleep(REOPEN).await;
     }
 }
 
 /// Hears until the line is lost; the reason.
-async fn hear(config: &ButtonSection, out: &mpsc::Sender<()>, problem: &mut Option<String>) -> String {
+async fn hear(
+    config: &ButtonSection,
+    out: &mpsc::Sender<()>,
+    problem: &watch::Sender<Option<String>>,
+) -> String {
     #[cfg(any(test, feature = "demo"))]
     if let Some(path) = config.chip.strip_prefix(super::FAKE_PREFIX) {
         return match fake::FakeEdges::open(path) {
@@ -94,8 +104,12 @@ async fn hear(config: &ButtonSection, out: &mpsc::Sender<()>, problem: &mut Opti
     }
 }
 
-async fn hand_on(mut edges: impl Edges, out: &mpsc::Sender<()>, problem: &mut Option<String>) -> String {
-    if problem.take().is_some() {
+async fn hand_on(
+    mut edges: impl Edges,
+    out: &mpsc::Sender<()>,
+    problem: &watch::Sender<Option<String>>,
+) -> String {
+    if problem.send_replace(None).is_some() {
         info!("the button works again");
     }
     let mut presses = Presses::default();

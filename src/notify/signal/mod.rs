@@ -16,7 +16,7 @@ mod line;
 mod pattern;
 mod player;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -34,6 +34,7 @@ const ORDERS_QUEUED_MAX: usize = 2;
 pub struct Signal {
     config: SignalSection,
     orders: mpsc::Sender<Order>,
+    problem: watch::Receiver<Option<String>>,
     task: JoinHandle<()>,
 }
 
@@ -44,8 +45,14 @@ impl Signal {
         let (orders, received) = mpsc::channel(ORDERS_QUEUED_MAX);
         let (section, name) = (config.clone(), config.name.clone());
         let player = Player::new(name, move || line::open(&section), Instant::now());
+        let problem = player.problem();
         let task = tokio::spawn(drive(player, received));
-        Self { config, orders, task }
+        Self { config, orders, problem, task }
+    }
+
+    /// Why its line is dead, now and from now on; None: it works.
+    pub fn problem(&self) -> watch::Receiver<Option<String>> {
+        self.problem.clone()
     }
 
     async fn ask(

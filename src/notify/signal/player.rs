@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -27,8 +27,8 @@ pub struct Player<O> {
     name: String,
     open: O,
     line: Option<Held>,
-    /// Why there is no line.
-    problem: Option<String>,
+    /// Why there is no line; shown to whoever asks how the signal is.
+    problem: watch::Sender<Option<String>>,
     pattern: Pattern,
     step: usize,
     test: Option<Reply>,
@@ -58,7 +58,21 @@ impl<O: FnMut() -> Result<Box<dyn Line>, String> + Send> Open for O {}
 impl<O: Open> Player<O> {
     /// Off, and to be advanced at once.
     pub fn new(name: String, open: O, now: Instant) -> Self {
-        Self { name, open, line: None, problem: None, pattern: OFF, step: 0, test: None, wake: now }
+        Self {
+            name,
+            open,
+            line: None,
+            problem: watch::Sender::new(None),
+            pattern: OFF,
+            step: 0,
+            test: None,
+            wake: now,
+        }
+    }
+
+    /// Why there is no line, now and from now on.
+    pub fn problem(&self) -> watch::Receiver<Option<String>> {
+        self.problem.subscribe()
     }
 
     fn obey(&mut self, order: Order, now: Instant) {
@@ -114,7 +128,7 @@ impl<O: Open> Player<O> {
         };
         match done {
             Ok(()) => {
-                if self.problem.take().is_some() {
+                if self.problem.send_replace(None).is_some() {
                     info!(signal.name = %self.name, "signal {} works again", self.name);
                 }
                 true
@@ -122,10 +136,10 @@ impl<O: Open> Player<O> {
             Err(problem) => {
                 self.line = None;
                 self.wake = now + REOPEN;
-                if self.problem.as_ref() != Some(&problem) {
+                if self.problem.borrow().as_ref() != Some(&problem) {
                     warn!(signal.name = %self.name, error = %problem, "signal {} is dead: {problem}", self.name);
-                    self.problem = Some(problem);
                 }
+                self.problem.send_replace(Some(problem));
                 false
             }
         }
@@ -139,7 +153,7 @@ impl<O: Open> Player<O> {
     }
 
     fn outcome(&self) -> Result<(), String> {
-        self.problem.clone().map_or(Ok(()), Err)
+        self.problem.borrow().clone().map_or(Ok(()), Err)
     }
 
     fn end_test(&mut self) {

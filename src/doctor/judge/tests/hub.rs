@@ -53,6 +53,35 @@ fn gateways_and_sensors() {
 }
 
 #[test]
+fn whoever_is_to_be_called_can_be() {
+    let people = |channels: &'static str, counts: (u64, u64, u64)| {
+        of_hub(move |hub| {
+            hub.channels = channels.into();
+            (hub.contacts, hub.with_phone, hub.with_email) = counts;
+        })
+    };
+    let warned = |part: &'static str| [("calling people", Warning, part)];
+    check(people("buzzer, sms", (1, 1, 0)), &[]);
+    check(people("sms, email", (2, 1, 1)), &[]);
+    // What hangs on a line or is a machine needs no contact.
+    check(people("buzzer, pager", (0, 0, 0)), &[]);
+    check(people("buzzer, sms", (0, 0, 0)), &warned("contacts add"));
+    check(people("email", (0, 0, 0)), &warned("nobody gets a message"));
+    check(people("sms, email", (1, 0, 1)), &warned("none of them with a number"));
+    check(people("sms, email", (1, 1, 0)), &warned("--email"));
+    check(people("none: nobody is called", (0, 0, 0)), &warned("no channel"));
+    check(of_hub(|hub| hub.last_call_failure = Some("sms to +4: refused".into())), &warned("refused"));
+}
+
+#[test]
+fn a_dead_buzzer_or_button_is_a_failure() {
+    let dead = |at: usize| of_hub(move |hub| hub.lines[at].1 = Some("take line 4: dnsmasq holds it".into()));
+    check(dead(0), &[("signal buzzer", Failure, "dead: take line 4: dnsmasq holds it")]);
+    check(dead(0), &[("signal buzzer", Failure, "[[notify.signal]]")]);
+    check(dead(1), &[("button", Failure, "[notify.button]")]);
+}
+
+#[test]
 fn queues() {
     let waits = |age_s: i64| {
         of_database(move |database| {

@@ -59,6 +59,7 @@ pub struct Running {
     pub gateways: Option<Vec<Gateway>>,
     /// Of the uplink's last request.
     pub uplink_problem: Option<String>,
+    pub power: Power,
     pub modem: Option<Modem>,
     /// Messages to people that failed for good, and the last reason.
     pub last_call_failure: Option<String>,
@@ -69,6 +70,18 @@ pub struct Running {
     pub with_email: u64,
     /// "signal NAME" or "button", and why it is dead; None: it works.
     pub lines: Vec<(String, Option<String>)>,
+}
+
+/// What feeds the hub, as it says itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Power {
+    #[default]
+    NotWatched,
+    Mains,
+    /// "BATTERY since ..".
+    Battery(String),
+    /// Why.
+    Unknown(String),
 }
 
 #[derive(Clone, Debug, Default)]

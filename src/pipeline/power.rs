@@ -38,6 +38,8 @@ const REPORTS_SHOWN: u32 = 10;
 #[derive(Default)]
 pub(super) struct PowerState {
     is_watched: bool,
+    /// Why what is watched cannot be read; what was known last goes on to count.
+    unknown: Option<String>,
     /// On battery since then.
     battery_since: Option<MonoMs>,
     percent: Option<u8>,
@@ -51,11 +53,23 @@ impl Core {
     /// Something tells of the mains from now on; `status` shows it.
     pub fn watch_power(&mut self) {
         self.power.is_watched = true;
+        self.power.unknown = Some("it was not read yet".to_owned());
+    }
+
+    /// What feeds the hub was read.
+    pub fn power_is_known(&mut self) {
+        self.power.unknown = None;
+    }
+
+    /// What feeds the hub cannot be read: no outage, and no mains either.
+    pub fn power_is_unknown(&mut self, why: String) {
+        self.power.unknown = Some(why);
     }
 
     /// Takes what the supply says. On a loss everything heard is committed before anything else is done.
     pub fn power_changed(&mut self, event: PowerEvent) -> Result<()> {
         let now = self.not_before(self.clock.mono());
+        self.power_is_known();
         match event {
             PowerEvent::Lost { since, battery } => self.power_lost(since, battery, now),
             PowerEvent::Back { since } => self.power_back(since, now),
@@ -71,12 +85,14 @@ impl Core {
     }
 
     /// True while what can wait should.
-    pub(super) fn is_power_watched(&self) -> bool {
-        self.power.is_watched
-    }
-
     pub(super) fn is_on_battery(&self) -> bool {
         self.power.battery_since.is_some()
+    }
+
+    /// None: nothing is watched, or what is cannot be read.
+    pub(super) fn supply_shown(&self) -> Option<bool> {
+        let is_known = self.is_on_battery() || self.power.unknown.is_none();
+        (self.power.is_watched && is_known).then(|| self.is_on_battery())
     }
 
     /// False while readings should wait to go up.
@@ -301,13 +317,16 @@ impl Core {
     /// For `status`.
     pub(crate) fn power_status(&self) -> Value {
         let zone = &self.registry.zone;
-        let supply = match self.power.battery_since {
-            Some(since) => {
-                let (wall, _) = self.wall_of(Stamp { segment: self.segment, mono: since });
-                format!("BATTERY since {}", crate::control::show::local(wall.0, zone))
-            }
-            None if self.power.is_watched => "mains".to_owned(),
-            None => "not watched".to_owned(),
+        let since = self.power.battery_since.map(|since| {
+            let (wall, _) = self.wall_of(Stamp { segment: self.segment, mono: since });
+            format!("BATTERY since {}", crate::control::show::local(wall.0, zone))
+        });
+        let supply = match (since, &self.power.unknown) {
+            (None, _) if !self.power.is_watched => "not watched".to_owned(),
+            (None, None) => "mains".to_owned(),
+            (None, Some(why)) => format!("unknown: {why}"),
+            (Some(since), None) => since,
+            (Some(since), Some(why)) => format!("unknown: {why}; last seen: {since}"),
         };
         let outage = self.power.outage.as_ref().map(|row| match row.back {
             None => "power cut",

@@ -94,7 +94,7 @@ pub struct Vitals {
     pub events_queued: u64,
     /// Messages to people that are due or wait for their turn.
     pub calls_waiting: u64,
-    /// None: the supply is not watched.
+    /// None: the supply is not watched, or cannot be read.
     pub is_on_battery: Option<bool>,
     pub is_enrolled: bool,
 }
@@ -151,7 +151,7 @@ impl Core {
             writes_waiting: self.group.writes.len() as u64,
             events_queued: events_queued as u64,
             calls_waiting: self.plan.len() as u64,
-            is_on_battery: self.is_power_watched().then(|| self.is_on_battery()),
+            is_on_battery: self.supply_shown(),
             is_enrolled: self.is_enrolled().unwrap_or(false),
             ..Vitals::default()
         };

@@ -39,6 +39,32 @@ pub enum PowerEvent {
     BatteryLow { percent: u8 },
 }
 
+/// What the watch tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    Event(PowerEvent),
+    /// The supply is read: at first, and again after it could not be.
+    Known,
+    /// Why nobody knows what feeds the hub. No outage: what was known last goes on to count.
+    Unknown(String),
+}
+
+/// Whether the supply is known: what is looked at every second is told once for each reason.
+#[derive(Clone, Debug, Default)]
+pub struct Looks {
+    /// What was told last.
+    last: Option<News>,
+}
+
+impl Looks {
+    /// Takes what came of a look: why it failed, if it did.
+    pub fn take(&mut self, problem: Option<&String>) -> Option<News> {
+        let news = problem.map_or(News::Known, |why| News::Unknown(why.clone()));
+        let is_news = self.last.as_ref() != Some(&news);
+        is_news.then(|| self.last.insert(news).clone())
+    }
+}
+
 /// A message to people, in the site's time zone and each unit's scale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {

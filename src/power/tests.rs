@@ -232,12 +232,43 @@ async fn a_folder_is_watched_until_told_to_stop() {
     let (stop, shutdown) = tokio::sync::watch::channel(false);
     let (told, sees) = (Arc::new(Mutex::new(Vec::new())), Arc::new(stop));
     let (list, stop) = (told.clone(), sees.clone());
-    watch::run(reader, Power::new(0, 20), clock, shutdown, move |event| {
-        list.lock().unwrap().push(event);
-        stop.send(true).unwrap();
+    watch::run(reader, Power::new(0, 20), clock, shutdown, move |news| {
+        list.lock().unwrap().push(news.clone());
+        if matches!(news, News::Event(_)) {
+            stop.send(true).unwrap();
+        }
         async { Ok(()) }
     })
     .await
     .unwrap();
-    assert_eq!(*told.lock().unwrap(), [PowerEvent::Lost { since: MonoMs(7), battery: None }]);
+    let lost = PowerEvent::Lost { since: MonoMs(7), battery: None };
+    assert_eq!(*told.lock().unwrap(), [News::Known, News::Event(lost)]);
+}
+
+#[test]
+fn what_cannot_be_read_is_told_once_for_each_reason() {
+    let mut looks = Looks::default();
+    let unknown = |why: &str| Some(News::Unknown(why.into()));
+    for (problem, want) in [
+        (Some("taken"), unknown("taken")),
+        (Some("taken"), None),
+        (Some("no chip"), unknown("no chip")),
+        (None, Some(News::Known)),
+        (None, None),
+        (Some("no chip"), unknown("no chip")),
+        (None, Some(News::Known)),
+    ] {
+        assert_eq!(looks.take(problem.map(str::to_owned).as_ref()), want, "{problem:?}");
+    }
+    assert_eq!(Looks::default().take(None), Some(News::Known));
+}
+
+#[test]
+fn a_board_without_supplies_tells_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let section = crate::config::PowerSection {
+        supply: Some(folder.path().to_owned()),
+        ..crate::config::PowerSection::default()
+    };
+    assert_eq!(Configured::new(&section).read(std::time::Duration::ZERO).unwrap(), None);
 }

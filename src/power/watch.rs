@@ -10,7 +10,7 @@ use gpiocdev::line::{EdgeDetection, Value};
 use gpiocdev::request::Request;
 use tokio::sync::watch;
 
-use super::{Power, PowerEvent, Seen, Supply};
+use super::{Looks, News, Power, Seen, Supply};
 use crate::clock::Clock;
 use crate::config::{PowerLine, PowerSection};
 use crate::gpio;
@@ -23,13 +23,16 @@ const SUPPLIES_MAX: usize = 64;
 /// An attribute is one word.
 const ATTRIBUTE_BYTES_MAX: usize = 64;
 
+/// A folder without supplies is one of a board that has none, as a Raspberry Pi by itself.
+const TELLS_NOTHING: &str = "none of the kernel's supplies tells of mains or battery";
+
 /// Something that tells what feeds the hub.
 pub trait Reader: Send + 'static {
     /// Waits for a change, where it can tell of one, but at most `wait`; then says what is there. None: it cannot tell.
     fn read(&mut self, wait: Duration) -> Result<Option<Seen>>;
 }
 
-/// Watches until told to stop, and tells of each change.
+/// Watches until told to stop, and tells of each change, also of whether it can be read.
 pub async fn run<R, F, Fut>(
     mut reader: R,
     mut power: Power,
@@ -39,11 +42,11 @@ pub async fn run<R, F, Fut>(
 ) -> Result<()>
 where
     R: Reader,
-    F: Fn(PowerEvent) -> Fut,
+    F: Fn(News) -> Fut,
     Fut: Future<Output = Result<()>>,
 {
     let mut wait = Duration::ZERO;
-    let mut failed = None;
+    let mut looks = Looks::default();
     while !*shutdown.borrow() {
         // A battery behind a slow bus takes its time: not on a thread that serves others.
         let read = tokio::task::spawn_blocking(move || {
@@ -55,25 +58,24 @@ where
             () = stopped(&mut shutdown) => return Ok(()),
         };
         (reader, wait) = (back, LOOK);
-        match seen {
-            Ok(Some(seen)) => {
-                failed = None;
-                for event in power.see(seen, clock.mono()) {
-                    tell(event).await?;
-                }
+        let (seen, is_failed) = match seen {
+            Ok(Some(seen)) => (Ok(seen), false),
+            Ok(None) => (Err(TELLS_NOTHING.to_owned()), false),
+            Err(error) => (Err(format!("{error:#}")), true),
+        };
+        if let Some(news) = looks.take(seen.as_ref().err()) {
+            if let News::Unknown(why) = &news {
+                tracing::warn!("failed to read the power supply: {why}");
             }
-            Ok(None) => {}
-            Err(error) => {
-                let text = format!("{error:#}");
-                // Once for each reason: it is looked at every second.
-                if failed.as_ref() != Some(&text) {
-                    tracing::warn!(%error, "failed to read the power supply: {text}");
-                    failed = Some(text);
-                }
-                tokio::select! {
-                    () = tokio::time::sleep(LOOK) => {}
-                    () = stopped(&mut shutdown) => return Ok(()),
-                }
+            tell(news).await?;
+        }
+        for event in seen.into_iter().flat_map(|seen| power.see(seen, clock.mono())) {
+            tell(News::Event(event)).await?;
+        }
+        if is_failed {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = stopped(&mut shutdown) => return Ok(()),
             }
         }
     }

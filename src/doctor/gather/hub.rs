@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use super::super::facts::{Gateway, Hub, Modem, Running, Sensor};
+use super::super::facts::{Gateway, Hub, Modem, Power, Running, Sensor};
 use super::ask;
 use crate::config::Config;
 use crate::control::Request;
@@ -44,6 +44,7 @@ fn running(status: &Value, devices: &Value, gateways: Option<&Value>) -> Running
         sensors: rows(&devices["devices"]).filter(|row| row["state"].is_string()).map(sensor).collect(),
         gateways: gateways.map(|value| rows(&value["gateways"]).map(|row| gateway(row, wall_ms)).collect()),
         uplink_problem: status["sync"]["uplink"]["problem"].as_str().map(str::to_owned),
+        power: power(&text(&status["power"]["supply"])),
         modem: modem(&people["modem"]),
         last_call_failure: people["last_failure"].as_str().map(str::to_owned),
         channels: text(&people["channels"]),
@@ -71,6 +72,15 @@ fn gateway(row: &Value, wall_ms: i64) -> Gateway {
     Gateway {
         name: text(if row["name"].is_string() { &row["name"] } else { &row["eui"] }),
         heard_age_s: row["last_contact_ms"].as_i64().map(|at| (wall_ms - at) / 1_000),
+    }
+}
+
+fn power(supply: &str) -> Power {
+    match supply.strip_prefix("unknown: ") {
+        Some(why) => Power::Unknown(why.to_owned()),
+        None if supply == "mains" => Power::Mains,
+        None if supply.starts_with("BATTERY") => Power::Battery(supply.to_owned()),
+        None => Power::NotWatched,
     }
 }
 
@@ -107,6 +117,7 @@ mod tests {
             "people": { "channels": "sms", "contacts": 2, "with_phone": 2, "with_email": 1, "last_failure": null,
                         "lines": { "button": "works", "signal buzzer": "dead: take line 4" },
                         "modem": { "is_ready": true, "signal_dbm": -71 } },
+            "power": { "supply": "unknown: it was not read yet" },
             "sync": { "uplink": { "problem": "reach the receiver" } },
         });
         let devices = json!({ "devices": [
@@ -124,6 +135,15 @@ mod tests {
         assert_eq!((found.sensors.len(), found.sensors[0].name.as_str()), (1, "A1"));
         assert_eq!(found.gateways.map(|all| all[0].heard_age_s), Some(Some(30)));
         assert_eq!(found.modem.and_then(|modem| modem.signal_dbm), Some(-71));
+        assert_eq!(found.power, Power::Unknown("it was not read yet".into()));
+        for (supply, want) in [
+            ("mains", Power::Mains),
+            ("not watched", Power::NotWatched),
+            ("BATTERY since 2030", Power::Battery("BATTERY since 2030".into())),
+            ("", Power::NotWatched),
+        ] {
+            assert_eq!(power(supply), want, "{supply}");
+        }
         assert_eq!((found.with_phone, found.with_email), (2, 1));
         let dead = ("signal buzzer".to_owned(), Some("take line 4".to_owned()));
         assert_eq!(found.lines, [("button".to_owned(), None), dead]);

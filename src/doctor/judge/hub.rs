@@ -1,7 +1,7 @@
 //! What the running hub says: sources, gateways, sensors, how people are told.
 
 use super::super::Line;
-use super::super::facts::{Database, Found, Hub, Running, Sensor};
+use super::super::facts::{Database, Found, Hub, Power, Running, Sensor};
 use super::age;
 
 /// A gateway sends its statistics every 30 s or so; one that is silent for this long is away.
@@ -167,6 +167,26 @@ fn why_silent(sensor: &Sensor, running: &Running) -> (String, &'static str) {
         );
     }
     ("it sends nothing".into(), "look at the sensor: battery, its button, whether it was taken away")
+}
+
+pub fn power(hub: &Hub, lines: &mut Vec<Line>) {
+    const CHECK: &str = "power supply";
+    let Hub::Running(running) = hub else { return };
+    match &running.power {
+        Power::NotWatched => {}
+        Power::Mains => lines.push(Line::ok(CHECK, "mains")),
+        Power::Battery(since) => lines.push(Line::warning(
+            CHECK,
+            since,
+            "see the fuse, the plug and the adapter; the hub goes off when the battery is empty",
+        )),
+        Power::Unknown(why) => lines.push(Line::failure(
+            CHECK,
+            format!("unknown, so that nobody is told of a power cut: {why}"),
+            "see [power] in the configuration: `gpioinfo` shows the lines and who holds them, \
+             `ls /sys/class/power_supply` the supplies that the kernel knows of (a Raspberry Pi by itself has none)",
+        )),
+    }
 }
 
 pub fn modem(hub: &Hub, has_modem: bool, lines: &mut Vec<Line>) {

@@ -16,6 +16,7 @@ pub fn judge(facts: &Facts) -> Vec<Line> {
     machine::configuration(&facts.configuration, &mut lines);
     hub::running(&facts.hub, &mut lines);
     machine::clock(&facts.clock, &facts.hub, &mut lines);
+    hub::power(&facts.hub, &mut lines);
     machine::disk(&facts.disk, &mut lines);
     machine::database(&facts.database, &mut lines);
     machine::ports(&facts.ports, &facts.hub, &mut lines);

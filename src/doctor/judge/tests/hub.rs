@@ -82,6 +82,22 @@ fn a_dead_buzzer_or_button_is_a_failure() {
 }
 
 #[test]
+fn what_feeds_the_hub() {
+    let power = |power: Power| of_hub(move |hub| hub.power = power);
+    check(power(Power::Mains), &[]);
+    let battery = power(Power::Battery("BATTERY since 2030-01-01 10:00:00".into()));
+    check(battery, &[("power supply", Warning, "BATTERY since 2030")]);
+    let unknown = power(Power::Unknown("line 17 is taken".into()));
+    check(unknown, &[("power supply", Failure, "unknown, so that nobody is told of a power cut: line 17")]);
+    // Nothing is said of what nobody watches.
+    let mut facts = healthy();
+    let has_line = |facts: &Facts| judge(facts).iter().any(|line| line.check == "power supply");
+    assert!(!has_line(&facts));
+    power(Power::Mains)(&mut facts);
+    assert!(has_line(&facts));
+}
+
+#[test]
 fn queues() {
     let waits = |age_s: i64| {
         of_database(move |database| {

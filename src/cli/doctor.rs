@@ -105,13 +105,14 @@ mod tests {
     use super::super::Cli;
 
     /// Every file whose words a person is told.
-    const SOURCES: [&str; 6] = [
+    const SOURCES: [&str; 7] = [
         include_str!("../doctor/judge/hub.rs"),
         include_str!("../doctor/judge/machine.rs"),
         include_str!("../doctor/judge/net.rs"),
         include_str!("../doctor/gather/mod.rs"),
         include_str!("../doctor/gather/channels.rs"),
         include_str!("../doctor/gather/database.rs"),
+        include_str!("../pipeline/vitals.rs"),
     ];
 
     /// Those of `program`. Commands stand between backticks; a string goes on behind a backslash at a line's end.

@@ -11,7 +11,11 @@ pub fn said(value: &Value) -> Result<()> {
 }
 
 pub fn units(value: &Value) -> Result<()> {
-    let rows = rows(value, "units", &["name", "type", "status", "last", "limits", "at"]);
+    let mut rows = rows(value, "units", &["name", "type", "status", "last", "limits", "at"]);
+    let units = value["units"].as_array().into_iter().flatten();
+    for (row, unit) in rows.iter_mut().zip(units) {
+        row[2] = shown_status(unit);
+    }
     if rows.is_empty() {
         return out::line(
             "no units yet: `frostguard-hub units add \"Walk-in\" --type walk_in_cooler` makes one",
@@ -113,6 +117,14 @@ pub fn status(value: &Value) -> Result<()> {
     alerts(value)
 }
 
+/// Central's word for a unit of which nothing bad is known is "ok", also where nothing is known at all.
+fn shown_status(unit: &Value) -> String {
+    match (unit["status"].as_str(), unit["last"].is_null()) {
+        (Some("ok"), true) => "no reading".to_owned(),
+        _ => text(&unit["status"]),
+    }
+}
+
 fn rows(value: &Value, list: &str, columns: &[&str]) -> Vec<Vec<String>> {
     let Some(items) = value[list].as_array() else { return Vec::new() };
     items.iter().map(|item| columns.iter().map(|&column| text(&item[column])).collect()).collect()
@@ -124,5 +136,24 @@ fn text(value: &Value) -> String {
         Value::Null => "-".into(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_unit_that_was_never_read_is_not_called_ok() {
+        for (unit, want) in [
+            (json!({ "status": "ok", "last": "4.5 °C" }), "ok"),
+            (json!({ "status": "ok", "last": null, "sensor": true }), "no reading"),
+            (json!({ "status": "ok", "last": null, "sensor": false }), "no reading"),
+            (json!({ "status": "offline", "last": null }), "offline"),
+        ] {
+            assert_eq!(shown_status(&unit), want, "{unit}");
+        }
     }
 }

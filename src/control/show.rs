@@ -121,6 +121,7 @@ pub fn devices(core: &mut Core) -> Result<Value> {
                 let (wall, _) = core.wall_of(Stamp { segment: core.segment(), mono: live.seen });
                 local(wall.0, &zone)
             });
+            let astray = core.astray(device).filter(|_| device.is_active);
             json!({
                 "no": device.no.0,
                 "id": device.id,
@@ -135,6 +136,7 @@ pub fn devices(core: &mut Core) -> Result<Value> {
                 "seen": seen,
                 "seen_age_s": live.filter(|live| live.seen.0 > 0).map(|live| (now.0 - live.seen.0) / 1_000),
                 "state": device.is_active.then(|| core.sensor_state(device, now).as_str()),
+                "astray": astray.map(|astray| json!({ "found": astray.found, "todo": astray.todo })),
                 "source": device.source.map(crate::domain::Source::as_str),
                 "port": live.map_or(device.port.as_str(), |live| live.port.as_str()),
                 "battery_percent": live.and_then(|live| live.battery),

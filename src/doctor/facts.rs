@@ -93,6 +93,8 @@ pub struct Sensor {
     /// The port or broker it was heard over last.
     pub port: String,
     pub seen_age_s: Option<i64>,
+    /// It sends nothing of the probe that measures a unit: what was found, and what to do about it.
+    pub astray: Option<(String, String)>,
     pub battery: Option<i64>,
     pub rssi: Option<i64>,
 }

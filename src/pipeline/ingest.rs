@@ -280,15 +280,7 @@ impl Core {
         of: &Measurement,
         stamp: Stamp,
     ) -> Times {
-        // A fault is news of a probe like a temperature; that of its humidity is not.
-        let says = |m: &Measurement| {
-            let is_news = match m.quantity {
-                Quantity::Temperature(_) => true,
-                Quantity::Fault(fault) => fault != Fault::Humidity,
-                _ => false,
-            };
-            is_news && m.probe == of.probe
-        };
+        let says = |m: &Measurement| is_of_probe(m) && m.probe == of.probe;
         let is_newer = |m: &Measurement| m.at.is_none_or(|at| of.at.is_some_and(|own| own < at));
         let is_newest = !all.iter().any(|other| says(other) && is_newer(other));
         Times {
@@ -358,6 +350,9 @@ impl Core {
         });
         self.live.note_device(device, percent, rssi, at);
         self.live.note_port(device, &frame.sender.port);
+        for measurement in all.iter().filter(|m| is_of_probe(m)) {
+            self.live.note_probe(device, measurement.probe);
+        }
         if let Some(percent) = percent {
             self.hear_battery(device, percent.clamp(0, 100) as u8, at);
         }
@@ -385,6 +380,15 @@ impl Core {
             let stamp = Stamp { segment: self.segment, mono: at };
             self.take_input(Event::Battery { unit, device, percent }, stamp);
         }
+    }
+}
+
+/// A fault is news of a probe like a temperature; that of its humidity is not.
+fn is_of_probe(measurement: &Measurement) -> bool {
+    match measurement.quantity {
+        Quantity::Temperature(_) => true,
+        Quantity::Fault(fault) => fault != Fault::Humidity,
+        _ => false,
     }
 }
 

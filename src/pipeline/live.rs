@@ -1,7 +1,7 @@
 //! What changes with every frame and may lag on disk: last readings, batteries, signal, doors. Rebuilt from the log at
 //! start, written every 10 minutes, at state changes and at shutdown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{DeviceNo, MonoMs, Probe, Temperature, UnitNo, UnixMs};
 
@@ -45,6 +45,8 @@ pub struct LiveDevice {
     /// dBm.
     pub rssi: Option<i32>,
     pub seen: MonoMs,
+    /// Probes it told of since the start: by a temperature, or by saying that there is none.
+    pub told: BTreeSet<Probe>,
     pub is_written: bool,
 }
 
@@ -95,6 +97,10 @@ impl Live {
         known.rssi = rssi.or(known.rssi);
         known.seen = at;
         known.is_written = false;
+    }
+
+    pub fn note_probe(&mut self, device: DeviceNo, probe: Probe) {
+        self.devices.entry(device).or_default().told.insert(probe);
     }
 
     pub fn note_port(&mut self, device: DeviceNo, port: &str) {

@@ -183,6 +183,38 @@ impl Core {
     }
 }
 
+/// A sensor that is heard, and sends nothing of the probes that measure a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Astray {
+    pub found: String,
+    /// What to do about it.
+    pub todo: String,
+}
+
+impl Core {
+    /// None also while nothing is known of its temperatures: since the start, or of a sensor that has none.
+    pub(crate) fn astray(&self, device: &DeviceRow) -> Option<Astray> {
+        let told = &self.live_of(device.no)?.told;
+        let assigned = || self.registry.assignments.iter().filter(|row| row.device == device.no);
+        let is_known = |probe| told.contains(&probe) || self.live.newest(device.no, probe).is_some();
+        if assigned().any(|row| is_known(row.probe)) {
+            return None;
+        }
+        let (missing, sent) = (assigned().next()?, told.first()?);
+        let unit = self.registry.unit(missing.unit).map_or("UNIT", |unit| unit.name.as_str());
+        let name = device.name.as_deref().unwrap_or(&device.eui);
+        let sends: Vec<String> = told.iter().map(ToString::to_string).collect();
+        let missing = missing.probe;
+        Some(Astray {
+            found: format!("is heard, and nothing it sends measures a unit (it sends: {})", sends.join(", ")),
+            todo: format!(
+                "connect its probe {missing}; or `frostguard-hub devices assign \"{name}\" --probe {sent} --unit \"{unit}\"` \
+                 and `frostguard-hub devices assign \"{name}\" --probe {missing}`, which takes the other away"
+            ),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

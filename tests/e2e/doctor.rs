@@ -167,6 +167,42 @@ fn a_credential_of_the_service_is_not_called_wrong() {
     check(&complaints(&hub), "broker broker", "warning", "a credential of the service's");
 }
 
+#[test]
+fn who_calls_nobody_and_measures_nothing_is_named() {
+    let desk = Scratch::new("installed");
+    let mut radio = Pty::new(desk.join("radio"));
+    let mut hub = Hub::new(&format!(
+        "[uplink]\nenabled = false\n[power]\nline = {{ chip = '/dev/no-such-chip', line = 4 }}\n\
+         [[serial]]\nname = 'radio'\npath = '{}'\npreset = 'json'\n\
+         [notify.smtp]\nhost = '127.0.0.1'\nport = 9\nsecurity = 'none'\nfrom = 'hub@kitchen.example'\n\
+         [[notify.signal]]\nname = 'buzzer'\nrole = 'buzzer'\nchip = '/dev/no-such-chip'\nline = 5\n\
+         [notify.button]\nchip = '/dev/no-such-chip'\nline = 6\n",
+        radio.path().display(),
+    ));
+    hub.start();
+    hub.command(&["units", "add", "Fridge", "--type", "fridge"]);
+    let add = ["devices", "add", "probe-1", "--source", "serial", "--port", "radio", "--unit", "Fridge"];
+    hub.command(&[&add[..], &["--probe", "external"]].concat());
+    radio
+        .write(b"{\"id\":\"probe-1\",\"temperature_c\":4.5,\"counter\":1}\n")
+        .expect("the radio takes a line");
+    hub.wait_status("what hangs on lines to be tried, and the sensor to be heard", |status| {
+        let is = |value: &Value, part: &str| value.as_str().is_some_and(|text| text.contains(part));
+        let lines = &status["people"]["lines"];
+        let are_dead = is(&lines["signal buzzer"], "dead") && is(&lines["button"], "dead");
+        let is_heard = status["counters"]["frames.unassigned{radio}"] == 1;
+        (are_dead && is_heard && is(&status["power"]["supply"], "unknown: read line 4")).then_some(())
+    });
+    let ill = complaints(&hub);
+    check(&ill, "calling people", "warning", "nobody gets a message");
+    check(&ill, "signal buzzer", "failure", "/dev/no-such-chip");
+    check(&ill, "button", "failure", "/dev/no-such-chip");
+    check(&ill, "power supply", "failure", "/dev/no-such-chip");
+    check(&ill, "sensor probe-1", "warning", "it sends: internal");
+    let table = hub.command(&["status"]);
+    assert!(table.lines().any(|line| line.starts_with("Fridge") && line.contains("no reading")), "{table}");
+}
+
 /// Names, lengths and owners of the files in a folder.
 fn listing(folder: &Path) -> Vec<(String, u64, u32)> {
     let mut all: Vec<_> = fs::read_dir(folder)

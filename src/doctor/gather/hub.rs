@@ -63,6 +63,7 @@ fn sensor(row: &Value) -> Sensor {
         source: text(&row["source"]),
         port: text(&row["port"]),
         seen_age_s: row["seen_age_s"].as_i64(),
+        astray: row["astray"].as_object().map(|astray| (text(&astray["found"]), text(&astray["todo"]))),
         battery: row["battery_percent"].as_i64(),
         rssi: row["signal_dbm"].as_i64(),
     }
@@ -121,7 +122,8 @@ mod tests {
             "sync": { "uplink": { "problem": "reach the receiver" } },
         });
         let devices = json!({ "devices": [
-            { "name": null, "eui": "A1", "state": "silent", "port": "radio", "seen_age_s": 9 },
+            { "name": null, "eui": "A1", "state": "silent", "port": "radio", "seen_age_s": 9,
+              "astray": { "found": "is heard", "todo": "assign it" } },
             { "name": "gone", "state": null },
         ] });
         let gateways = json!({ "gateways": [{ "eui": "B1", "name": null, "last_contact_ms": 30_000 }] });
@@ -133,6 +135,7 @@ mod tests {
             [("broker".to_owned(), Some("refused".to_owned())), ("radio".to_owned(), None)]
         );
         assert_eq!((found.sensors.len(), found.sensors[0].name.as_str()), (1, "A1"));
+        assert_eq!(found.sensors[0].astray, Some(("is heard".into(), "assign it".into())));
         assert_eq!(found.gateways.map(|all| all[0].heard_age_s), Some(Some(30)));
         assert_eq!(found.modem.and_then(|modem| modem.signal_dbm), Some(-71));
         assert_eq!(found.power, Power::Unknown("it was not read yet".into()));

@@ -117,6 +117,7 @@ pub fn sensors(hub: &Hub, database: &Found<Database>, lines: &mut Vec<Line>) {
     }
     let of = |state: &str| running.sensors.iter().filter(|sensor| sensor.state == state).count();
     let silent: Vec<&Sensor> = running.sensors.iter().filter(|sensor| sensor.state == "silent").collect();
+    let astray = running.sensors.iter().filter_map(|sensor| Some((sensor, sensor.astray.as_ref()?)));
     let counts = format!(
         "{} of {} are heard, {} silent, {} not heard yet since the start, {} without a unit",
         of("reporting"),
@@ -130,7 +131,14 @@ pub fn sensors(hub: &Hub, database: &Found<Database>, lines: &mut Vec<Line>) {
     } else {
         Line::failure(CHECK, counts, "see the lines of the silent ones")
     });
-    for sensor in silent.iter().take(NAMED_MAX) {
+    for (sensor, (found, todo)) in astray.take(NAMED_MAX) {
+        let check = format!("sensor {}", sensor.name);
+        // Its unit is offline by now, and says so itself.
+        let is_late = sensor.state == "silent";
+        let line = if is_late { Line::failure } else { Line::warning };
+        lines.push(line(&check, found, todo));
+    }
+    for sensor in silent.iter().filter(|sensor| sensor.astray.is_none()).take(NAMED_MAX) {
         let (why, todo) = why_silent(sensor, running);
         let since = sensor.seen_age_s.map_or("never heard since the start".to_owned(), |seconds| {
             format!("silent for {}", age(seconds))

@@ -10,6 +10,7 @@ use crate::control::{PairDevice, PairOpen, show};
 use crate::domain::{MonoMs, Stamp, UnixMs};
 use crate::pipeline::Core;
 use crate::pipeline::requests::check_name;
+use crate::pipeline::vitals::Astray;
 use crate::store::pairing::{self as rows, About, PairingRow, Status};
 use crate::store::unplaced;
 
@@ -111,7 +112,13 @@ impl Core {
     /// What a session waits for, or how it ended.
     fn progress(&self, row: &PairingRow) -> String {
         match row.status {
-            Status::Completed => "paired".to_owned(),
+            Status::Completed => {
+                let device = self.registry.devices.iter().find(|device| Some(device.id) == row.device);
+                let astray = device.and_then(|device| self.astray(device));
+                astray.map_or("paired".to_owned(), |Astray { found, todo }| {
+                    format!("paired; it {found}: {todo}")
+                })
+            }
             Status::Failed | Status::Expired => row.about.reason.clone().unwrap_or_default(),
             Status::Pending => match (&row.about.sender, row.about.dev_eui) {
                 (Some(_), _) => {

@@ -1,5 +1,6 @@
 //! The core with a clock that stands until it is told, a real database in a folder, and frames built by hand.
 
+mod astray;
 mod audit;
 mod calls;
 mod calls_in_trouble;

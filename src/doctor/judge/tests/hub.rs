@@ -82,6 +82,21 @@ fn a_dead_buzzer_or_button_is_a_failure() {
 }
 
 #[test]
+fn a_sensor_that_sends_nothing_of_its_probe_is_told_from_a_silent_one() {
+    let astray = |state: &'static str| {
+        of_hub(move |hub| {
+            let sends = "is heard, and nothing it sends measures a unit (it sends: internal)";
+            let todo = "`frostguard-hub devices assign ..`";
+            hub.sensors = vec![sensor("one", state), sensor("two", "reporting")];
+            hub.sensors[0].astray = Some((sends.into(), todo.into()));
+        })
+    };
+    check(astray("reporting"), &[("sensor one", Warning, "(it sends: internal) | `frostguard-hub devices")]);
+    let late = [("sensors", Failure, "1 silent"), ("sensor one", Failure, "(it sends: internal)")];
+    check(astray("silent"), &late);
+}
+
+#[test]
 fn what_feeds_the_hub() {
     let power = |power: Power| of_hub(move |hub| hub.power = power);
     check(power(Power::Mains), &[]);

@@ -205,9 +205,8 @@ pub struct Broker {
     /// "broker NAME", as its section is called.
     pub name: String,
     pub url: String,
-    /// Connected and signed in under another client id. None: its password is the service's, which is there only while that
-    /// runs, and for root.
-    pub answered: Option<Found<()>>,
+    /// Connected and signed in under another client id.
+    pub signed_in: SignIn,
 }
 
 /// The way to a host; what comes after a step that failed was not tried.
@@ -239,6 +238,8 @@ pub enum SignIn {
     None,
     /// The password is the service's, which is there only while that runs, and for root.
     OfService,
+    /// Root looks and the service runs: it was given no credential of that name.
+    NotGiven(String),
     Tried(Found<()>),
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::super::facts::Broker;
-use super::{BROKERS_MAX, LIMITS, is_of_service, secret_path, within};
+use super::super::facts::{Broker, Hub, SignIn};
+use super::{BROKERS_MAX, LIMITS, not_given, secret_path, within};
 use crate::clock::{CertificateTime, SystemClock};
 use crate::config::{BrokerUrl, Config};
 use crate::domain::UnixMs;
@@ -16,7 +16,7 @@ const REQUESTS_QUEUED_MAX: usize = 4;
 /// Leaving in order is a courtesy.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 
-pub async fn look(config: &Config, system: &Arc<SystemClock>) -> Vec<Broker> {
+pub async fn look(config: &Config, hub: &Hub, system: &Arc<SystemClock>) -> Vec<Broker> {
     let heard = config.mqtt.iter().map(|section| {
         let name = format!("broker {}", section.name);
         (name, &section.url, &section.username, &section.password_file, &section.ca_file)
@@ -28,8 +28,8 @@ pub async fn look(config: &Config, system: &Arc<SystemClock>) -> Vec<Broker> {
     let mut found = Vec::new();
     for (name, url, username, password_file, ca_file) in heard.chain(told).take(BROKERS_MAX) {
         let password_file = password_file.as_deref().map(secret_path);
-        if password_file.as_deref().is_some_and(is_of_service) {
-            found.push(Broker { url: url.to_string(), answered: None, name });
+        if let Some(signed_in) = password_file.as_deref().and_then(|path| not_given(path, hub)) {
+            found.push(Broker { url: url.to_string(), signed_in, name });
             continue;
         }
         let signed_in = sign_in(
@@ -39,8 +39,8 @@ pub async fn look(config: &Config, system: &Arc<SystemClock>) -> Vec<Broker> {
             (password_file.as_deref(), ca_file.as_deref()),
             CertificateTime::new(system.clone(), UnixMs(0)),
         );
-        let answered = within(LIMITS.broker, signed_in).await;
-        found.push(Broker { url: url.to_string(), answered: Some(answered), name });
+        let signed_in = SignIn::Tried(within(LIMITS.broker, signed_in).await);
+        found.push(Broker { url: url.to_string(), signed_in, name });
     }
     found
 }

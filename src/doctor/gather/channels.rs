@@ -1,25 +1,25 @@
 use std::sync::Arc;
 
-use super::super::facts::{Mail, SignIn, Steps, Webhook};
+use super::super::facts::{Hub, Mail, SignIn, Steps, Webhook};
 use super::net::{self, parts, reach};
-use super::{LIMITS, WEBHOOKS_MAX, is_of_service, secret_path, within};
+use super::{LIMITS, WEBHOOKS_MAX, not_given, secret_path, within};
 use crate::clock::{CertificateTime, SystemClock};
 use crate::config::{Config, SmtpSection, WebhookSection};
 use crate::domain::UnixMs;
 use crate::notify::email;
 
 /// The mail server as the hub would use it, up to the sign-in: no mail is sent.
-pub async fn mail(config: &Config, system: &Arc<SystemClock>) -> Option<Mail> {
+pub async fn mail(config: &Config, hub: &Hub, system: &Arc<SystemClock>) -> Option<Mail> {
     let mut section = config.notify.smtp.clone()?;
     section.password_file = section.password_file.map(|path| secret_path(&path));
-    let is_of_service = section.password_file.as_deref().is_some_and(is_of_service);
-    if is_of_service {
+    let not_given = section.password_file.as_deref().and_then(|path| not_given(path, hub));
+    if not_given.is_some() {
         section.username = None;
     }
     let mut mail = Mail { server: format!("{}:{}", section.host, section.port()), ..Mail::default() };
     talk(&mut mail, &section, system).await;
-    if is_of_service {
-        mail.signed_in = SignIn::OfService;
+    if let Some(not_given) = not_given {
+        mail.signed_in = not_given;
     }
     Some(mail)
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::facts::{Clock, Configuration, Facts, Found};
+use super::facts::{Clock, Configuration, Facts, Found, Hub, SignIn};
 use crate::clock::{self, Clock as _, SystemClock};
 use crate::config::Config;
 use crate::control::Request;
@@ -59,6 +59,7 @@ pub const LIMITS: Limits = Limits {
     tls: Duration::from_secs(10),
     request: Duration::from_secs(20),
 };
+const SERVICE: &str = "frostguard-hub.service";
 /// Brokers tried; a hub has a handful.
 const BROKERS_MAX: usize = 16;
 /// Webhooks tried; a hub has one or two.
@@ -92,9 +93,9 @@ pub async fn gather(path: Option<&Path>, system: &Arc<SystemClock>, random: [u8;
         clock: look_at_clock(system),
         disk: disk::look(&config).await,
         ports: ports::look(&config, &hub).await,
-        brokers: brokers::look(&config, system).await,
+        brokers: brokers::look(&config, &hub, system).await,
         has_modem: config.notify.modem.is_some(),
-        mail: channels::mail(&config, system).await,
+        mail: channels::mail(&config, &hub, system).await,
         webhooks: channels::webhooks(&config, system).await,
         net: net::look(&config, link, system, random).await,
         files: files::look(&config, path).await,
@@ -134,9 +135,29 @@ fn is_of_service(path: &Path) -> bool {
     path.components().count() == 1
 }
 
+/// Why a secret at `secret_path` cannot be had; None: it is a file.
+fn not_given(path: &Path, hub: &Hub) -> Option<SignIn> {
+    use std::os::unix::fs::MetadataExt;
+    if !is_of_service(path) {
+        return None;
+    }
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    // The hub of a test or a bench is no service of systemd's.
+    let is_service = |pid: u32| {
+        let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        cgroup.contains(SERVICE)
+    };
+    Some(match hub {
+        Hub::Running(running) if is_root && is_service(running.pid) => {
+            SignIn::NotGiven(path.display().to_string())
+        }
+        _ => SignIn::OfService,
+    })
+}
+
 /// Where a secret's file is: systemd puts the service's credentials into a folder that root can read.
 pub fn secret_path(path: &Path) -> PathBuf {
-    let of_service = Path::new("/run/credentials/frostguard-hub.service").join(path);
+    let of_service = Path::new("/run/credentials").join(SERVICE).join(path);
     if is_of_service(path) && of_service.exists() { of_service } else { path.to_owned() }
 }
 

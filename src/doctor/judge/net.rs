@@ -11,19 +11,40 @@ const UNSENT_AGE_S_MAX: i64 = 900;
 
 pub fn brokers(brokers: &[Broker], lines: &mut Vec<Line>) {
     for broker in brokers {
-        lines.push(match &broker.answered {
-            None => Line::warning(
+        lines.push(match &broker.signed_in {
+            SignIn::NotGiven(credential) => {
+                Line::failure(&broker.name, format!("{}: {}", broker.url, no_credential(credential)), give(credential))
+            }
+            SignIn::None | SignIn::OfService => Line::warning(
                 &broker.name,
                 format!("{}: not tried, since its password is a credential of the service's", broker.url),
                 "run this as root while the hub runs: systemd takes the credential away when it stops",
             ),
-            Some(Ok(())) => Line::ok(&broker.name, format!("{} takes the hub's user", broker.url)),
-            Some(Err(why)) => Line::failure(
+            SignIn::Tried(Ok(())) => Line::ok(&broker.name, format!("{} takes the hub's user", broker.url)),
+            SignIn::Tried(Err(why)) => Line::failure(
                 &broker.name,
                 format!("{}: {why}", broker.url),
                 "see that the broker runs and is reachable from here, and that user and password are right there",
             ),
         });
+    }
+}
+
+fn no_credential(name: &str) -> String {
+    format!("the service is given no credential {name}")
+}
+
+/// As the packaged unit takes it: each file of a folder, behind a prefix.
+fn give(name: &str) -> String {
+    match name.strip_prefix("hub_") {
+        Some(file) => format!(
+            "put it into /etc/frostguard/credentials/{file} and `systemctl restart frostguard-hub`; systemd 247 wants \
+             LoadCredential={name}:/etc/frostguard/credentials/{file} in the unit (`systemctl edit frostguard-hub`)"
+        ),
+        None => format!(
+            "the packaged unit gives those that begin with hub_: put it into a file of /etc/frostguard/credentials and name it \
+             hub_FILE, or give LoadCredential={name}:.. in the unit (`systemctl edit frostguard-hub`)"
+        ),
     }
 }
 
@@ -66,6 +87,9 @@ pub fn mail(mail: Option<&Mail>, lines: &mut Vec<Line>) {
             format!("{server} greets, and does not take the hub's user: {why}"),
             "see username and password_file of [notify.smtp]; many providers want a password made for programs",
         ),
+        (_, SignIn::NotGiven(credential)) => {
+            Line::failure(CHECK, format!("{server} greets; {}", no_credential(credential)), give(credential))
+        }
         (_, SignIn::OfService) => Line::warning(
             CHECK,
             format!("{server} greets; not signed in, since the password is a credential of the service's"),

@@ -63,7 +63,7 @@ fn healthy() -> Facts {
         brokers: vec![Broker {
             name: "broker chirpstack".into(),
             url: "mqtt://localhost:1883".into(),
-            answered: Some(Ok(())),
+            signed_in: SignIn::Tried(Ok(())),
         }],
         has_modem: true,
         mail: Some(Mail {

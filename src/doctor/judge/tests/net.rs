@@ -5,11 +5,11 @@ use super::*;
 #[test]
 fn brokers_modem_and_people() {
     check(
-        |facts| facts.brokers[0].answered = Some(Err("connection refused".into())),
+        |facts| facts.brokers[0].signed_in = SignIn::Tried(Err("connection refused".into())),
         &[("broker chirpstack", Failure, "connection refused")],
     );
     check(
-        |facts| facts.brokers[0].answered = None,
+        |facts| facts.brokers[0].signed_in = SignIn::OfService,
         &[("broker chirpstack", Warning, "as root while the hub runs")],
     );
     let modem = |change: fn(&mut Modem)| of_hub(move |hub| change(hub.modem.as_mut().unwrap()));
@@ -24,6 +24,27 @@ fn brokers_modem_and_people() {
     check(
         of_hub(|hub| hub.last_call_failure = Some("sms: no network".into())),
         &[("calling people", Warning, "no network")],
+    );
+}
+
+#[test]
+fn a_credential_that_the_service_is_not_given() {
+    let not_given = |name: &str| SignIn::NotGiven(name.into());
+    check(
+        |facts| facts.brokers[0].signed_in = not_given("hub_mqtt"),
+        &[(
+            "broker chirpstack",
+            Failure,
+            "given no credential hub_mqtt | put it into /etc/frostguard/credentials/mqtt",
+        )],
+    );
+    check(
+        |facts| facts.mail.as_mut().unwrap().signed_in = not_given("hub_smtp"),
+        &[("mail", Failure, "given no credential hub_smtp | put it into /etc/frostguard/credentials/smtp")],
+    );
+    check(
+        |facts| facts.mail.as_mut().unwrap().signed_in = not_given("smtp"),
+        &[("mail", Failure, "LoadCredential=smtp:")],
     );
 }
 

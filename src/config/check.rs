@@ -343,11 +343,8 @@ fn rules(config: &Config, found: &mut Findings) {
 
 /// Warnings: the file may be readable only to the hub's own user, and a credential only to the running service.
 pub fn secret(key: &str, path: Option<&Path>, found: &mut Findings) {
-    if let Some(path) = path
-        && let Err(error) = Secret::read(path)
-    {
-        found.warnings.push(format!("{key}: {error:#}"));
-    }
+    let problem = path.and_then(Secret::problem);
+    found.warnings.extend(problem.map(|problem| format!("{key}: {problem}")));
 }
 
 pub fn readable(key: &str, path: Option<&Path>, found: &mut Findings) {

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -7,6 +7,10 @@ use anyhow::{Context, Result, bail};
 
 /// A password or token is far shorter.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Where the packaged unit takes credentials from: the file X there is the credential `hub_X`.
+const CREDENTIALS: &str = "/etc/frostguard/credentials";
+const CREDENTIAL_PREFIX: &str = "hub_";
 
 /// Text that is never shown: `Debug` and `Display` hide it.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,17 +40,47 @@ impl Secret {
         }
     }
 
+    /// Why the secret could not be read, as far as it can be told from here: outside the service a credential is not
+    /// there, and the file that the unit makes it of is looked for.
+    pub fn problem(path: &Path) -> Option<String> {
+        let is_service = std::env::var_os("CREDENTIALS_DIRECTORY").is_some();
+        match credential_file(path, Path::new(CREDENTIALS)).filter(|_| !is_service) {
+            Some(file) => missing(&file, std::fs::metadata(&file).map(drop)),
+            None => Self::read(path).err().map(|error| format!("{error:#}")),
+        }
+    }
+
     /// The text itself, for the one place that needs it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 }
 
+/// The file of the packaged unit that becomes the credential; None: the path is none, or one of another unit.
+fn credential_file(path: &Path, folder: &Path) -> Option<PathBuf> {
+    let name = path.to_str().filter(|_| is_bare(path))?.strip_prefix(CREDENTIAL_PREFIX)?;
+    (!name.is_empty()).then(|| folder.join(name))
+}
+
+fn missing(file: &Path, looked: std::io::Result<()>) -> Option<String> {
+    match looked {
+        Ok(()) => None,
+        Err(error) if error.kind() == ErrorKind::NotFound => Some(format!("there is no {}", file.display())),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Some(format!("only root sees whether there is {}: run this with sudo", file.display()))
+        }
+        Err(error) => Some(format!("look at {}: {error}", file.display())),
+    }
+}
+
+fn is_bare(path: &Path) -> bool {
+    let mut components = path.components();
+    matches!((components.next(), components.next()), (Some(Component::Normal(_)), None))
+}
+
 /// Where the secret's file is; a bare name is a credential.
 fn resolve(path: &Path, credentials: Option<&Path>) -> Result<PathBuf> {
-    let mut components = path.components();
-    let is_bare = matches!((components.next(), components.next()), (Some(Component::Normal(_)), None));
-    match (is_bare, credentials) {
+    match (is_bare(path), credentials) {
         (true, Some(directory)) => Ok(directory.join(path)),
         (true, None) => bail!(
             "{} is the name of a credential, but $CREDENTIALS_DIRECTORY is not set; \
@@ -100,5 +134,27 @@ mod tests {
         assert_eq!(resolve(Path::new("mqtt"), Some(credentials)).unwrap(), credentials.join("mqtt"));
         assert_eq!(resolve(Path::new("/etc/x"), Some(credentials)).unwrap(), Path::new("/etc/x"));
         assert!(resolve(Path::new("mqtt"), None).unwrap_err().to_string().contains("LoadCredential"));
+    }
+
+    #[test]
+    fn a_credential_is_looked_for_where_the_unit_takes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("smtp");
+        std::fs::write(&there, "hunter2").unwrap();
+        for (name, want) in [
+            ("hub_smtp", Some(there.clone())),
+            ("hub_", None),
+            ("smtp", None),
+            ("/etc/hub_smtp", None),
+            ("sub/hub_smtp", None),
+        ] {
+            assert_eq!(credential_file(Path::new(name), folder.path()), want, "{name}");
+        }
+        let look = |file: &Path| missing(file, std::fs::metadata(file).map(drop));
+        assert_eq!(look(&there), None);
+        let typo = folder.path().join("stmp");
+        assert_eq!(look(&typo), Some(format!("there is no {}", typo.display())));
+        let denied = missing(&there, Err(ErrorKind::PermissionDenied.into())).unwrap();
+        assert!(denied.starts_with("only root sees"), "{denied}");
     }
 }

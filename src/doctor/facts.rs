@@ -290,6 +290,10 @@ pub struct File {
     pub uid: u32,
     /// Of the hub's user: the owner of the data folder.
     pub hub_uid: u32,
+    /// Its name, else its number.
+    pub hub_user: String,
+    /// By owner, groups and mode.
+    pub is_readable: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,21 +1,35 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::super::facts::{File, Found, Role};
+use super::super::facts::{File, Found, Hub, Role};
+use super::ports::{hub_groups, may, user_name};
 use super::{LIMITS, hub_uid, secret_path};
 use crate::config::Config;
 use crate::store::DATABASE;
 
-pub async fn look(config: &Config, path: Option<&Path>) -> Found<Vec<File>> {
+pub async fn look(config: &Config, hub: &Hub, path: Option<&Path>) -> Found<Vec<File>> {
     let files = named(config, path);
     let uid = hub_uid(config);
+    let hub_pid = match hub {
+        Hub::Running(running) => running.pid,
+        _ => 0,
+    };
     super::aside(LIMITS.files, move || {
-        files.into_iter().filter_map(|(role, path)| file(role, &path, uid).transpose()).collect()
+        let user = uid.map(|uid| User { uid, groups: hub_groups(uid, hub_pid), name: user_name(uid) });
+        files.into_iter().filter_map(|(role, path)| file(role, &path, user.as_ref()).transpose()).collect()
     })
     .await
+}
+
+/// The hub's.
+struct User {
+    uid: u32,
+    groups: BTreeSet<u32>,
+    name: String,
 }
 
 /// Every file that holds a secret.
@@ -44,7 +58,7 @@ fn named(config: &Config, path: Option<&Path>) -> Vec<(Role, PathBuf)> {
 }
 
 /// None: a file of the hub's own that is not made yet.
-fn file(role: Role, path: &Path, uid: Option<u32>) -> Result<Option<File>> {
+fn file(role: Role, path: &Path, user: Option<&User>) -> Result<Option<File>> {
     let shown = path.display().to_string();
     match fs::metadata(path) {
         Ok(found) => Ok(Some(File {
@@ -52,7 +66,9 @@ fn file(role: Role, path: &Path, uid: Option<u32>) -> Result<Option<File>> {
             role,
             mode: Some(found.mode()),
             uid: found.uid(),
-            hub_uid: uid.unwrap_or(found.uid()),
+            hub_uid: user.map_or(found.uid(), |user| user.uid),
+            hub_user: user.map(|user| user.name.clone()).unwrap_or_default(),
+            is_readable: user.is_none_or(|user| user.uid == 0 || may(&found, user.uid, &user.groups, 0o4)),
         })),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Ok((role == Role::Secret).then(|| File { path: shown, role, ..File::default() }))

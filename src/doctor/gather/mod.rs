@@ -100,7 +100,7 @@ pub async fn gather(path: Option<&Path>, system: &Arc<SystemClock>, random: [u8;
         mail: channels::mail(&config, &hub, system).await,
         webhooks: channels::webhooks(&config, system).await,
         net: net::look(&config, link, system, random).await,
-        files: files::look(&config, path).await,
+        files: files::look(&config, &hub, path).await,
         configuration,
         hub,
         database,

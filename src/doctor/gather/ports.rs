@@ -47,19 +47,45 @@ fn state(path: &Path, uid: Option<u32>, hub_pid: u32) -> PortState {
         return PortState::NoDevice;
     }
     let Some(uid) = uid.filter(|uid| *uid != 0) else { return PortState::Open };
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    if may(&found, uid, &hub_groups(uid, hub_pid), 0o6) {
+        PortState::Open
+    } else {
+        PortState::Closed(group_name(found.gid(), &read("/etc/group")))
+    }
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// Groups of the hub's user.
+pub(super) fn hub_groups(uid: u32, hub_pid: u32) -> BTreeSet<u32> {
     // The running hub's own: its unit may give it groups that the system's files do not know of.
     let of_hub = groups_of_process(&read(&format!("/proc/{hub_pid}/status")), uid);
-    let groups = of_hub.unwrap_or_else(|| groups_of(uid, &read("/etc/passwd"), &read("/etc/group")));
-    let (mode, gid) = (found.mode(), found.gid());
-    let is_open = if found.uid() == uid {
-        mode & 0o600 == 0o600
-    } else if groups.contains(&gid) {
-        mode & 0o060 == 0o060
-    } else {
-        mode & 0o006 == 0o006
+    of_hub.unwrap_or_else(|| groups_of(uid, &read("/etc/passwd"), &read("/etc/group")))
+}
+
+/// Whether a user may do to a file what the bits say (4 read, 2 write). Access lists are not looked at.
+pub(super) fn may(found: &fs::Metadata, uid: u32, groups: &BTreeSet<u32>, bits: u32) -> bool {
+    allows(found.mode(), (found.uid() == uid, groups.contains(&found.gid())), bits)
+}
+
+/// The first that fits decides: an owner that may not is not helped by its group.
+fn allows(mode: u32, (is_owner, is_member): (bool, bool), bits: u32) -> bool {
+    let shift = match (is_owner, is_member) {
+        (true, _) => 6,
+        (false, true) => 3,
+        (false, false) => 0,
     };
-    if is_open { PortState::Open } else { PortState::Closed(group_name(gid, &read("/etc/group"))) }
+    (mode >> shift) & bits == bits
+}
+
+/// As `chown` takes it: its name, else its number.
+pub(super) fn user_name(uid: u32) -> String {
+    let passwd = read("/etc/passwd");
+    let mut users = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let found = users.find(|fields| fields.get(2).and_then(|text| text.parse().ok()) == Some(uid));
+    found.map_or_else(|| uid.to_string(), |fields| fields[0].to_owned())
 }
 
 /// Those that files are opened with: of the lines `Gid: real effective saved for-files` and `Groups: ..`. None: it is
@@ -112,6 +138,22 @@ fn holders(path: &Path) -> Result<Vec<Holder>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_open_to_its_owner_its_group_or_all() {
+        for (mode, who, bits, want) in [
+            (0o640, (true, false), 0o4, true),
+            (0o640, (false, true), 0o4, true),
+            (0o640, (false, false), 0o4, false),
+            (0o640, (false, true), 0o6, false),
+            (0o660, (false, true), 0o6, true),
+            (0o604, (false, false), 0o4, true),
+            (0o044, (true, true), 0o4, false),
+        ] {
+            assert_eq!(allows(mode, who, bits), want, "{mode:o} {who:?} {bits:o}");
+        }
+        assert_eq!((user_name(0), user_name(u32::MAX - 1)), ("root".to_owned(), (u32::MAX - 1).to_string()));
+    }
 
     #[test]
     fn a_user_is_in_its_groups() {

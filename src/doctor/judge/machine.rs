@@ -380,11 +380,10 @@ fn permission(file: &File) -> Option<Line> {
             format!("{path} has mode {all:04o}: every user can read the secret in it, so the hub refuses it"),
             format!("`chmod o= {path}`, and change the secret"),
         )),
-        // Root's is good when its group is the hub's; which cannot be seen from here.
-        Role::Secret if is_foreign && mode & 0o040 == 0 => Some(Line::failure(
+        Role::Secret if !file.is_readable => Some(Line::failure(
             CHECK,
             format!("{path} belongs to user {owner} with mode {all:04o}: the hub cannot read it"),
-            format!("`chown {} {path}`", file.hub_uid),
+            format!("`chown {} {path}`", file.hub_user),
         )),
         Role::Configuration if mode & 0o022 != 0 => Some(Line::failure(
             CHECK,

@@ -129,7 +129,15 @@ fn sensor(name: &str, state: &str) -> Sensor {
 }
 
 fn file(path: &str, role: Role, mode: u32) -> File {
-    File { path: path.into(), role, mode: Some(0o40_000 | mode), uid: 990, hub_uid: 990 }
+    File {
+        path: path.into(),
+        role,
+        mode: Some(0o40_000 | mode),
+        uid: 990,
+        hub_uid: 990,
+        hub_user: "frostguard".into(),
+        is_readable: true,
+    }
 }
 
 /// `want`: the lines that are not ok, by check, verdict and a part of what was found or what to do.

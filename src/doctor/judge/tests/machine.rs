@@ -152,8 +152,10 @@ fn files_belong_to_the_hub() {
     }
     let foreign = |role, mode| File { uid: 0, ..file("/f", role, mode) };
     check(own(foreign(Role::Own, 0o600)), &[("permissions", Failure, "chown 990 /f")]);
-    check(own(foreign(Role::Secret, 0o600)), &[("permissions", Failure, "chown 990 /f")]);
+    // Root's is good where its group is the hub's.
     check(own(foreign(Role::Secret, 0o640)), &[]);
+    let closed = File { is_readable: false, ..foreign(Role::Secret, 0o640) };
+    check(own(closed), &[("permissions", Failure, "the hub cannot read it | `chown frostguard /f`")]);
     check(own(File { mode: None, ..file("/f", Role::Secret, 0) }), &[("permissions", Failure, "missing")]);
     check(|facts| facts.files = Err("no answer".into()), &[("permissions", Warning, "no answer")]);
 }

@@ -1,5 +1,7 @@
 //! What was found, before anybody judges it: plain data.
 
+use std::collections::BTreeMap;
+
 use crate::clock::NtpState;
 use crate::store::figures::Figures;
 use crate::store::partition::Space;
@@ -52,6 +54,8 @@ pub struct Running {
     pub clock_quality: String,
     /// Name, and why it is down; None: it is up.
     pub sources: Vec<(String, Option<String>)>,
+    /// Sections of the configuration by the names of their sources: of those that no other line is about.
+    pub sections: BTreeMap<String, &'static str>,
     /// Sensors of a 1-Wire line convert one after the other.
     pub is_onewire_slow: bool,
     pub sensors: Vec<Sensor>,

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::super::facts::{Gateway, Hub, Modem, Power, Running, Sensor};
@@ -20,7 +22,21 @@ pub async fn look(config: &Config) -> Hub {
         Some(_) => ask(config, &Request::GatewaysList).await.ok().flatten(),
         None => None,
     };
-    Hub::Running(Box::new(running(&status, &devices, gateways.as_ref())))
+    let mut running = running(&status, &devices, gateways.as_ref());
+    running.sections = sections(config);
+    Hub::Running(Box::new(running))
+}
+
+/// Ports and brokers have lines of their own.
+fn sections(config: &Config) -> BTreeMap<String, &'static str> {
+    let lorawan = config.lorawan.iter().map(|section| (&section.name, "[lorawan]"));
+    let stations = config.lorawan.iter().filter_map(|section| section.stations.as_ref());
+    let stations = stations.map(|section| (&section.name, "[lorawan.stations]"));
+    let onewire = config.onewire.iter().map(|section| (&section.name, "[onewire]"));
+    let current = config.current.iter().map(|section| (&section.name, "[[current]]"));
+    let ble = config.ble.iter().map(|section| (&section.name, "[ble]"));
+    let all = lorawan.chain(stations).chain(onewire).chain(current).chain(ble);
+    all.map(|(name, section)| (name.clone(), section)).collect()
 }
 
 fn running(status: &Value, devices: &Value, gateways: Option<&Value>) -> Running {
@@ -37,6 +53,7 @@ fn running(status: &Value, devices: &Value, gateways: Option<&Value>) -> Running
         storage: text(&status["hub"]["storage"]),
         clock_trusted: status["clock"]["trusted"] == true,
         clock_quality: text(&status["clock"]["quality"]),
+        sections: BTreeMap::new(),
         sources: sources.map(|(name, state)| (name.clone(), down(&text(state)))).collect(),
         is_onewire_slow: status["counters"]
             .as_object()
@@ -107,6 +124,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_source_without_a_port_or_broker_has_its_section() {
+        let text = "[[serial]]\nname = 'radio'\npath = '/dev/ttyUSB0'\npreset = 'json'\n[onewire]\n\
+                    [lorawan]\nregion = 'EU868'\n[ble]\n";
+        let config = Config::parse(text).unwrap();
+        let names = |section: &str| {
+            let all = sections(&config);
+            all.into_iter().filter(|(_, own)| *own == section).map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(names("[lorawan]"), [config.lorawan.as_ref().unwrap().name.as_str()]);
+        assert_eq!(names("[onewire]"), [config.onewire.as_ref().unwrap().name.as_str()]);
+        assert_eq!(names("[ble]"), [config.ble.as_ref().unwrap().name.as_str()]);
+        assert!(!sections(&config).contains_key("radio"));
+    }
 
     #[test]
     fn takes_from_the_answers_what_it_judges() {

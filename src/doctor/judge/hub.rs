@@ -51,7 +51,12 @@ pub fn sources(hub: &Hub, lines: &mut Vec<Line>) {
             Some(why) => Line::failure(
                 &check,
                 format!("down: {why}"),
-                "see the line of its port or broker; the hub tries again by itself",
+                match running.sections.get(name) {
+                    Some(section) => {
+                        format!("see its section {section} in hub.toml; the hub tries again by itself")
+                    }
+                    None => "see the line of its port or broker; the hub tries again by itself".to_owned(),
+                },
             ),
         });
     }

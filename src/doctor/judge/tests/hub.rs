@@ -53,6 +53,18 @@ fn gateways_and_sensors() {
 }
 
 #[test]
+fn a_source_that_is_down_names_where_to_look() {
+    let down = |sections: &'static [(&'static str, &'static str)]| {
+        of_hub(move |hub| {
+            hub.sources[0].1 = Some("no adapter".into());
+            hub.sections = sections.iter().map(|(name, section)| ((*name).to_owned(), *section)).collect();
+        })
+    };
+    check(down(&[]), &[("source radio", Failure, "down: no adapter | see the line of its port or broker")]);
+    check(down(&[("radio", "[ble]")]), &[("source radio", Failure, "see its section [ble] in hub.toml")]);
+}
+
+#[test]
 fn whoever_is_to_be_called_can_be() {
     let people = |channels: &'static str, counts: (u64, u64, u64)| {
         of_hub(move |hub| {

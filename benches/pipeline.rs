@@ -93,6 +93,7 @@ impl Hub {
             bytes_max: Some(4 << 30),
             notify: NotifySettings::of(&NotifySection::default()),
             lorawan: None,
+            sources: Vec::new(),
             codecs: Arc::default(),
             scripts: frostguard_hub::pipeline::scripts::Place::Here,
             mode: Mode::Service,

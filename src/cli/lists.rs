@@ -5,8 +5,11 @@ use serde_json::Value;
 
 use super::out;
 
-/// The sentence of an answer that is one.
+/// The sentence of an answer that is one; what may not be meant goes to standard error.
 pub fn said(value: &Value) -> Result<()> {
+    if let Some(warning) = value["warning"].as_str() {
+        out::warning(warning);
+    }
     out::line(value["said"].as_str().unwrap_or("done"))
 }
 

@@ -37,6 +37,7 @@ pub use sections::{
 };
 pub use wired::{CurrentSection, ModbusDevice, ModbusSection, OneWireSection, Parity};
 
+use crate::domain::Source;
 use crate::rules::Constants;
 
 /// A configuration of a hundred brokers is still far below.
@@ -104,6 +105,18 @@ impl Config {
     /// What will not work (errors) and what probably is not meant (warnings), in sentences.
     pub fn check(&self) -> Findings {
         check::check(self)
+    }
+
+    /// The sources of plain senders: those that `--source` and `--port` name.
+    pub fn sources(&self) -> Vec<(Source, String)> {
+        let serial = self.serial.iter().map(|section| (Source::Serial, &section.name));
+        let mqtt = self.mqtt.iter().map(|section| (Source::Mqtt, &section.name));
+        let modbus = self.modbus.iter().map(|section| (Source::Modbus, &section.name));
+        let onewire = self.onewire.iter().map(|section| (Source::OneWire, &section.name));
+        let current = self.current.iter().map(|section| (Source::Current, &section.name));
+        let ble = self.ble.iter().map(|section| (Source::Ble, &section.name));
+        let all = serial.chain(mqtt).chain(modbus).chain(onewire).chain(current).chain(ble);
+        all.map(|(source, name)| (source, name.clone())).collect()
     }
 
     pub fn control_socket(&self) -> PathBuf {

@@ -169,7 +169,8 @@ impl Core {
         let at =
             add.unit.as_deref().map_or("; assign it to a unit next".to_owned(), |unit| format!(" to {unit}"));
         let said = format!("paired {}{at}", device.name.as_deref().unwrap_or(&device.address));
-        Ok(json!({ "said": said, "id": device.id, "no": no.0, "eui": device.eui }))
+        let warning = device.source.and_then(|source| self.doubt_of(source, &device.port));
+        Ok(json!({ "said": said, "id": device.id, "no": no.0, "eui": device.eui, "warning": warning }))
     }
 
     fn assign_device(&mut self, assign: &DevicesAssign) -> Result<Value> {

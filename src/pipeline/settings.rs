@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::codec::Codecs;
 use crate::config::{Config, LorawanSection, NotifySection, QuietHours};
-use crate::domain::Scale;
+use crate::domain::{Scale, Source};
 use crate::notify::Channel;
 use crate::notify::plan::Limits;
 use crate::rules::Constants;
@@ -27,6 +27,8 @@ pub struct Settings {
     pub notify: NotifySettings,
     /// None: no network server of its own.
     pub lorawan: Option<LorawanSection>,
+    /// The sources of plain senders, by kind and name.
+    pub sources: Vec<(Source, String)>,
     /// Native codecs and the user's scripts.
     pub codecs: Arc<Codecs>,
     /// Where scripts run.
@@ -109,6 +111,7 @@ impl Settings {
             bytes_max: config.store.size_mib_max.map(|mib| mib << 20),
             notify: NotifySettings::of(&config.notify),
             lorawan: config.lorawan.clone(),
+            sources: config.sources(),
             mode,
         }
     }

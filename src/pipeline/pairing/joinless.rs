@@ -66,6 +66,21 @@ impl Core {
         Ok(json!({ "said": said, "eui": named.eui }))
     }
 
+    /// Where no source is configured by which a sender could be heard; it may come later.
+    pub(in crate::pipeline) fn doubt_of(&self, source: Source, port: &str) -> Option<String> {
+        let sources = &self.settings.sources;
+        if sources.iter().any(|(kind, name)| *kind == source && name == port) {
+            return None;
+        }
+        let known: Vec<String> =
+            sources.iter().map(|(kind, name)| format!("{name} ({})", kind.as_str())).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let source = source.as_str();
+        Some(format!(
+            "no {source} source is named {port:?}, so that nothing is heard of it; configured are: {known}"
+        ))
+    }
+
     /// What is a device already, or joins here, is not paired by a plain frame.
     fn refuse_paired(&self, eui: &str, sender: &Sender) -> Result<()> {
         let same = |device: &DeviceRow| {

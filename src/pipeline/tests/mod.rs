@@ -267,6 +267,7 @@ fn settings(state_dir: PathBuf) -> Settings {
         bytes_max: Some(4 << 30),
         notify: NotifySettings::of(&NotifySection::default()),
         lorawan: None,
+        sources: vec![(Source::Serial, "lora0".into()), (Source::Mqtt, "broker".into())],
         codecs: Arc::default(),
         scripts: super::scripts::Place::Here,
         mode: Mode::Service,

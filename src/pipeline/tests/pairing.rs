@@ -43,6 +43,25 @@ fn session(hub: &Hub) -> String {
 }
 
 #[test]
+fn a_port_that_no_source_has_is_doubted_and_taken() {
+    let mut hub = fridge();
+    let mut add = |address: &str, source: &str, port: &str| {
+        let add = json!({ "request": "devices_add", "address": address, "source": source, "port": port });
+        hub.ask(add)["warning"].clone()
+    };
+    assert_eq!(add("50", "serial", "lora0"), Value::Null);
+    for (address, source, port) in [("51", "serial", "nope"), ("52", "serial", "broker")] {
+        let warning = add(address, source, port);
+        let warning = warning.as_str().unwrap();
+        assert!(warning.contains(&format!("no serial source is named {port:?}")), "{warning}");
+        assert!(warning.ends_with("lora0 (serial), broker (mqtt)"), "{warning}");
+    }
+    assert_eq!(hub.row("SELECT count(*) FROM hub_devices"), "3");
+    let eui = hub.ask(json!({ "request": "devices_add", "address": eui(9) }));
+    assert_eq!(eui["warning"], Value::Null, "an EUI is the same one by any port");
+}
+
+#[test]
 fn a_plain_sender_is_paired_and_read_by_its_first_frame() {
     for (source, port, address, named) in [
         (Source::Serial, "lora0", "50", "50"),

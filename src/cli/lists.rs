@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::out;
+use crate::doctor::judge::age;
 
 /// The sentence of an answer that is one; what may not be meant goes to standard error.
 pub fn said(value: &Value) -> Result<()> {
@@ -111,13 +112,41 @@ pub fn status(value: &Value) -> Result<()> {
         let Some(fields) = value[section].as_object() else { continue };
         out::line(&format!("{section}:"))?;
         for (name, field) in fields {
-            out::line(&format!("  {:<22} {}", name.replace('_', " "), text(field)))?;
+            let shown = if name == "uplink" { uplink(field) } else { text(field) };
+            out::line(&format!("  {:<22} {}", name.replace('_', " "), out::shown(&shown)))?;
         }
     }
     out::line("")?;
     units(value)?;
     out::line("")?;
     alerts(value)
+}
+
+/// When central was last heard, what went up since the start, and what keeps it from more.
+fn uplink(value: &Value) -> String {
+    if !value.is_object() {
+        return text(value);
+    }
+    let contact = match value["last_contact_age_s"].as_i64() {
+        _ if value["is_enrolled"] != true => "not enrolled".to_owned(),
+        Some(seconds) => format!("last contact {} ago", age(seconds)),
+        None => "no contact since the start".to_owned(),
+    };
+    let lane = |name: &str, what: &str| {
+        let lane = &value[name];
+        let batches = lane["batches"].as_u64().filter(|batches| *batches > 0)?;
+        Some(format!("{} {what} in {batches} batches", lane["rows"]))
+    };
+    let sent: Vec<String> =
+        [lane("readings", "readings"), lane("state", "other rows")].into_iter().flatten().collect();
+    let sent = (!sent.is_empty()).then(|| format!("sent since the start: {}", sent.join(", ")));
+    let failures: u64 =
+        ["readings", "state"].iter().filter_map(|lane| value[*lane]["failures"].as_u64()).sum();
+    let problem = value["problem"].as_str().map(|problem| match failures {
+        0 => format!("problem: {problem}"),
+        tries => format!("problem, {tries} times in a row: {problem}"),
+    });
+    [Some(contact), sent, problem].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// Central's word for a unit of which nothing bad is known is "ok", also where nothing is known at all.
@@ -147,6 +176,29 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_uplink_is_told_in_words() {
+        let lane = |batches: u64, rows: u64, failures: u64| json!({ "batches": batches, "rows": rows, "body_bytes": 1, "failures": failures });
+        let uplink = |is_enrolled: bool, age_s: Option<i64>, failures: u64, problem: Option<&str>| {
+            uplink(&json!({
+                "is_enrolled": is_enrolled, "last_contact": age_s.map(|_| 917_263), "last_contact_age_s": age_s,
+                "state": lane(2, 5, 0), "readings": lane(3, 70, failures), "problem": problem, "bytes_per_s": 900,
+            }))
+        };
+        let sent = "sent since the start: 70 readings in 3 batches, 5 other rows in 2 batches";
+        assert_eq!(uplink(true, Some(3), 0, None), format!("last contact 3 s ago; {sent}"));
+        assert_eq!(
+            uplink(true, Some(900), 4, Some("reach the receiver: refused")),
+            format!(
+                "last contact 15 min ago; {sent}; problem, 4 times in a row: reach the receiver: refused"
+            )
+        );
+        let waits = json!({ "is_enrolled": true, "last_contact_age_s": null, "problem": "no name server" });
+        assert_eq!(super::uplink(&waits), "no contact since the start; problem: no name server");
+        assert_eq!(super::uplink(&json!({ "is_enrolled": false })), "not enrolled");
+        assert_eq!(super::uplink(&Value::Null), "-");
+    }
 
     #[test]
     fn a_unit_that_was_never_read_is_not_called_ok() {

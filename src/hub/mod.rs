@@ -24,6 +24,7 @@ use crate::codec::Codecs;
 use crate::config::{Config, LorawanSection};
 use crate::control::{Request, socket};
 use crate::counters::Counters;
+use crate::domain::MonoMs;
 use crate::frame::SourceEvent;
 use crate::metrics;
 use crate::pipeline::driver::{CoreHandle, JOBS_QUEUED_MAX, drive};
@@ -128,12 +129,12 @@ pub async fn run(config: Config, parts: Parts) -> Result<()> {
     if let Some(listener) = control {
         let enroller = Enroller::new(&config, handle.clone(), certificates.clone(), signals.clone());
         let (handle, shown, channels) = (handle.clone(), shown.clone(), channels.clone());
-        let uid = own_uid()?;
+        let (uid, uplinks) = (own_uid()?, real_clock.clone());
         tasks.spawn(async move {
             socket::serve(listener, uid, move |request| {
                 let (handle, enroller, shown) = (handle.clone(), enroller.clone(), shown.clone());
-                let channels = channels.clone();
-                async move { answer(&handle, &enroller, &channels, &shown, request).await }
+                let (channels, now) = (channels.clone(), uplinks.mono());
+                async move { answer(&handle, &enroller, &channels, (&shown, now), request).await }
             })
             .await?;
             Ok("control")
@@ -299,7 +300,7 @@ async fn answer(
     handle: &CoreHandle,
     enroller: &Enroller,
     channels: &Channels,
-    shown: &Shown,
+    (shown, now): (&Shown, MonoMs),
     request: Request,
 ) -> Result<Value> {
     match request {
@@ -309,7 +310,7 @@ async fn answer(
             let is_status = matches!(request, Request::Status);
             let mut value = handle.call(move |core| core.request(&request)).await??;
             if is_status {
-                value["sync"]["uplink"] = serde_json::to_value(shown.status())?;
+                value["sync"]["uplink"] = shown.json(now);
                 value["people"]["modem"] = channels.modem();
                 value["people"]["lines"] = channels.lines();
                 value["hub"]["pid"] = std::process::id().into();

@@ -38,6 +38,16 @@ impl Shown {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// For `status`: with the seconds since the last contact, which mean something to whoever has another clock.
+    pub fn json(&self, now: MonoMs) -> serde_json::Value {
+        let status = self.status();
+        let age_s = status.last_contact.map(|last| (now.0 - last.0).max(0) / 1_000);
+        // Plain data always is JSON.
+        let mut value = serde_json::to_value(status).unwrap_or_default();
+        value["last_contact_age_s"] = age_s.into();
+        value
+    }
+
     pub(super) fn set(&self, change: impl FnOnce(&mut Status)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }

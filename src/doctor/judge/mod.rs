@@ -37,7 +37,7 @@ pub fn judge(facts: &Facts) -> Vec<Line> {
 }
 
 /// "3 d 4 h", "5 min", "12 s": the two largest parts, for people.
-fn age(seconds: i64) -> String {
+pub(crate) fn age(seconds: i64) -> String {
     match seconds.max(0) {
         seconds @ 0..120 => format!("{seconds} s"),
         seconds @ 120..7_200 => format!("{} min", seconds / 60),

@@ -84,7 +84,7 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self> {
         let open = || format!("open configuration {}", path.display());
         let mut text = String::new();
-        let file = std::fs::File::open(path).with_context(open)?;
+        let file = std::fs::File::open(path).map_err(told).with_context(open)?;
         let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).with_context(open)?;
         if read as u64 > FILE_BYTES_MAX {
             bail!("configuration {} is larger than {FILE_BYTES_MAX} bytes", path.display());
@@ -127,6 +127,14 @@ impl Config {
     pub fn zone(&self) -> String {
         let system = || jiff::tz::TimeZone::system().iana_name().map(str::to_owned);
         self.hub.time_zone.clone().or_else(system).unwrap_or_else(|| "UTC".to_owned())
+    }
+}
+
+/// It is not for every user of the machine.
+fn told(error: std::io::Error) -> anyhow::Error {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => anyhow::anyhow!("{error}; run it with sudo"),
+        _ => error.into(),
     }
 }
 

@@ -16,6 +16,13 @@ fn example_switched_on() -> String {
 }
 
 #[test]
+fn who_may_not_read_the_file_is_told_what_to_do() {
+    let error = told(std::io::Error::from_raw_os_error(13)).to_string();
+    assert_eq!(error, "Permission denied (os error 13); run it with sudo");
+    assert!(!told(std::io::Error::from_raw_os_error(2)).to_string().contains("sudo"));
+}
+
+#[test]
 fn the_example_shows_every_key_with_its_default() {
     assert_eq!(Config::parse(EXAMPLE).unwrap(), Config::default());
     let mut shown = Config::parse(&example_switched_on()).unwrap();

@@ -47,9 +47,21 @@ async fn talk(mail: &mut Mail, section: &SmtpSection, system: &Arc<SystemClock>)
 
 /// The way to each host, TLS included: nothing is posted, since whoever is called acts.
 pub async fn webhooks(config: &Config, system: &Arc<SystemClock>) -> Vec<Webhook> {
+    let sections = config.notify.webhook.iter().take(WEBHOOKS_MAX);
+    // All at once: a network that is away costs the time of one.
+    let tasks: Vec<_> = sections
+        .map(|section| {
+            let (own, system) = (section.clone(), system.clone());
+            (section, tokio::spawn(async move { webhook(&own, &system).await }))
+        })
+        .collect();
     let mut found = Vec::new();
-    for section in config.notify.webhook.iter().take(WEBHOOKS_MAX) {
-        found.push(webhook(section, system).await);
+    for (section, task) in tasks {
+        found.push(task.await.unwrap_or_else(|error| {
+            let dns = Some(Err(format!("the look at it ended by a panic: {error}")));
+            let steps = Steps { dns, ..Steps::default() };
+            Webhook { name: format!("webhook {}", section.name), host: "?".into(), steps }
+        }));
     }
     found
 }
@@ -65,4 +77,24 @@ async fn webhook(section: &WebhookSection, system: &Arc<SystemClock>) -> Webhook
     let tls = is_tls.then_some((section.ca_file.as_deref(), certificates));
     let (steps, _) = reach(&host, port, tls).await;
     Webhook { name, host: format!("{host}:{port}"), steps }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn webhooks_are_looked_at_in_their_order_and_no_more_than_a_handful() {
+        let hooks: Vec<String> = (0..=WEBHOOKS_MAX)
+            .map(|no| {
+                format!("[[notify.webhook]]\nname = 'h{no}'\nurl = 'http://127.0.0.1:9/{no}'\nsecret_file = '/x'\n")
+            })
+            .collect();
+        let config = Config::parse(&hooks.concat()).unwrap();
+        let found = webhooks(&config, &Arc::new(SystemClock::new().unwrap())).await;
+        let names: Vec<&str> = found.iter().map(|hook| hook.name.as_str()).collect();
+        let want: Vec<String> = (0..WEBHOOKS_MAX).map(|no| format!("webhook h{no}")).collect();
+        assert_eq!(names, want);
+        assert!(found.iter().all(|hook| matches!(hook.steps.tcp, Some(Err(_)))), "{found:?}");
+    }
 }

@@ -173,7 +173,11 @@ impl Lines<'_> {
     /// Each sensor of the line then converts when it is read. Usual: the file is root's, and read-only for the service.
     fn note_singly(&mut self, file: PathBuf, error: &anyhow::Error) {
         let name = &self.config.name;
-        self.counters.add("onewire.bulk_refused", name, 1);
+        self.counters.add(
+            if is_roots(error) { "onewire.bulk_refused" } else { "onewire.bulk_failed" },
+            name,
+            1,
+        );
         if !self.singly.contains(&file) {
             info!(
                 source.port = %name,
@@ -286,4 +290,24 @@ fn look(path: &Path) -> io::Result<Shown> {
     let beyond = sensors.len().saturating_sub(SENSORS_MAX);
     sensors.truncate(SENSORS_MAX);
     Ok(Shown { sensors, bulk, beyond })
+}
+
+/// Only root may begin a conversion of all: as the packaged service meets it. Anything else is the driver's.
+fn is_roots(error: &anyhow::Error) -> bool {
+    let kind = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    matches!(kind, Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_that_root_may_write_is_one_of_roots() {
+        for (code, want) in [(13, true), (1, true), (30, true), (21, false), (5, false), (2, false)] {
+            let error = anyhow::Error::new(io::Error::from_raw_os_error(code)).context("write it");
+            assert_eq!(is_roots(&error), want, "{error:#}");
+        }
+        assert!(!is_roots(&anyhow!("the driver hangs")));
+    }
 }

@@ -68,10 +68,14 @@ impl Bound {
 /// Whether it was cut off, and nothing is wrong.
 pub fn is_cut_off(error: &StoreError) -> bool {
     let StoreError::Sqlite(error) = error else { return false };
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::OperationInterrupted | ErrorCode::AuthorizationForStatementDenied)
-    )
+    // What is refused in the middle of preparing, at a function, has no code of its own.
+    let is_refused =
+        matches!(error, rusqlite::Error::SqlInputError { msg, .. } if msg.starts_with("not authorized"));
+    is_refused
+        || matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::OperationInterrupted | ErrorCode::AuthorizationForStatementDenied)
+        )
 }
 
 /// What was looked at, and what is wrong.
@@ -130,6 +134,18 @@ mod tests {
     use super::*;
     use crate::store::{OpenOptions, Store};
 
+    /// Cut off between the statement and the function in it.
+    fn refused_at_a_function(path: &Path) -> StoreError {
+        let mut connection = Store::file_reader(path).unwrap();
+        let at_functions = |context: rusqlite::hooks::AuthContext<'_>| match context.action {
+            rusqlite::hooks::AuthAction::Function { .. } => Authorization::Deny,
+            _ => Authorization::Allow,
+        };
+        connection.authorizer(Some(at_functions)).unwrap();
+        let refused = connection.query_row("SELECT max(1)", [], |row| row.get::<_, i64>(0));
+        refused.map_err(StoreError::from).unwrap_err()
+    }
+
     #[test]
     fn nothing_is_read_once_it_is_over() {
         let folder = tempfile::tempdir().unwrap();
@@ -154,6 +170,7 @@ mod tests {
             steps,
             count(&connection, endless),
             count(&connection, "SELECT count(*) FROM devices"),
+            Err(refused_at_a_function(&path)),
             check(&connection, &path).map(|_| 0),
         ];
         for (at, end) in ends.into_iter().enumerate() {

@@ -29,7 +29,7 @@ impl Core {
         if self.failing.is_some() {
             return;
         }
-        if now.0 - self.timers.settled.0 >= SETTLE_MS && !self.is_on_battery() {
+        if now.0 - self.timers.settled.0 >= SETTLE_MS && !self.spares_battery(now) {
             self.timers.settled = now;
             report(self.settle(now), "move settled hours into history");
         }
@@ -38,7 +38,7 @@ impl Core {
             report(self.drop_removed(now), "stop watching units that central removed");
             report(self.save(now), "write live columns and the rules' state");
             report(self.enforce_bounds(), "keep the database within its bounds");
-            if !self.is_on_battery() {
+            if !self.spares_battery(now) {
                 report(self.back_up(now), "back the database up");
             }
         }

@@ -31,6 +31,9 @@ const LOOKS_MAX: i64 = 500;
 const UNCLEAN_MS: i64 = 120_000;
 /// Readings go up this often while the hub runs on battery; alerts go at once as ever.
 const UPLOAD_MS_ON_BATTERY: i64 = 300_000;
+/// What can wait for the mains waits no longer than this: no battery of a hub lasts so long, so that the contact is wired
+/// the wrong way round, or the battery's driver is gone.
+const SPARED_MS_MAX: i64 = 12 * 3_600_000;
 /// Reports that a command shows.
 const REPORTS_SHOWN: u32 = 10;
 
@@ -84,21 +87,24 @@ impl Core {
         }
     }
 
-    /// True while what can wait should.
     pub(super) fn is_on_battery(&self) -> bool {
         self.power.battery_since.is_some()
     }
 
+    /// True while what can wait should.
+    pub(super) fn spares_battery(&self, now: MonoMs) -> bool {
+        self.power.battery_since.is_some_and(|since| now.0 - since.0 < SPARED_MS_MAX)
+    }
+
     /// None: nothing is watched, or what is cannot be read.
     pub(super) fn supply_shown(&self) -> Option<bool> {
-        let is_known = self.is_on_battery() || self.power.unknown.is_none();
-        (self.power.is_watched && is_known).then(|| self.is_on_battery())
+        (self.power.is_watched && self.power.unknown.is_none()).then(|| self.is_on_battery())
     }
 
     /// False while readings should wait to go up.
     pub(super) fn may_upload_readings(&mut self) -> bool {
         let now = self.clock.mono();
-        let waits = self.is_on_battery()
+        let waits = self.spares_battery(now)
             && self.power.uploaded.is_some_and(|last| now.0 - last.0 < UPLOAD_MS_ON_BATTERY);
         if !waits {
             self.power.uploaded = Some(now);
@@ -227,7 +233,9 @@ impl Core {
     fn try_report(&mut self, row: &OutageRow, back: Stamp, now: MonoMs) -> Result<()> {
         let report = self.report_of(row, back, now)?;
         let wall = self.wall_of(Stamp { segment: self.segment, mono: now }).0;
-        if !report.is_complete() && wall.0 - report.power.to_ms < report::WAIT_MS_MAX {
+        // A supply that cannot be read may be a battery still.
+        let is_known = !self.power.is_watched || self.power.unknown.is_none();
+        if !(report.is_complete() && is_known) && wall.0 - report.power.to_ms < report::WAIT_MS_MAX {
             return Ok(());
         }
         let (site, zone) = (self.registry.site.clone(), self.registry.zone.clone());

@@ -74,6 +74,9 @@ pub struct Notice {
     pub text: String,
 }
 
+/// Looks that are further apart do not follow upon one another: in between the supply could not be read.
+const GAP_MS_MAX: i64 = 10_000;
+
 /// The state: a change counts once it has lasted, and then from its beginning.
 #[derive(Clone, Debug)]
 pub struct Power {
@@ -82,13 +85,22 @@ pub struct Power {
     supply: Supply,
     /// The other supply is seen since then.
     changing: Option<MonoMs>,
+    /// The look before.
+    seen_at: Option<MonoMs>,
     is_low_told: bool,
 }
 
 impl Power {
     /// On mains until something else is seen: a hub that starts on battery tells it like any loss.
     pub fn new(debounce_ms: i64, low_below: u8) -> Self {
-        Self { debounce_ms, low_below, supply: Supply::Mains, changing: None, is_low_told: false }
+        Self {
+            debounce_ms,
+            low_below,
+            supply: Supply::Mains,
+            changing: None,
+            seen_at: None,
+            is_low_told: false,
+        }
     }
 
     pub fn supply(&self) -> Supply {
@@ -106,8 +118,12 @@ impl Power {
     }
 
     fn change(&mut self, seen: Seen, now: MonoMs) -> Option<PowerEvent> {
-        if seen.supply == self.supply {
+        // What was not looked at for a while did not last that long.
+        let gap_ms = self.seen_at.replace(now).map_or(0, |before| now.0 - before.0);
+        if seen.supply == self.supply || gap_ms > self.debounce_ms.max(GAP_MS_MAX) {
             self.changing = None;
+        }
+        if seen.supply == self.supply {
             return None;
         }
         let since = *self.changing.get_or_insert(now);

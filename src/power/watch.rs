@@ -63,13 +63,16 @@ where
             Ok(None) => (Err(TELLS_NOTHING.to_owned()), false),
             Err(error) => (Err(format!("{error:#}")), true),
         };
-        if let Some(news) = looks.take(seen.as_ref().err()) {
+        let events: Vec<_> = seen.iter().flat_map(|seen| power.see(*seen, clock.mono())).collect();
+        // While the supply changes it is neither: what was known goes on to count, and nothing is claimed.
+        let is_settled = seen.as_ref().map_or(true, |seen| seen.supply == power.supply());
+        if let Some(news) = is_settled.then(|| looks.take(seen.as_ref().err())).flatten() {
             if let News::Unknown(why) = &news {
                 tracing::warn!("failed to read the power supply: {why}");
             }
             tell(news).await?;
         }
-        for event in seen.into_iter().flat_map(|seen| power.see(seen, clock.mono())) {
+        for event in events {
             tell(News::Event(event)).await?;
         }
         if is_failed {

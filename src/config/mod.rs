@@ -133,7 +133,9 @@ impl Config {
 /// It is not for every user of the machine.
 fn told(error: std::io::Error) -> anyhow::Error {
     match error.kind() {
-        std::io::ErrorKind::PermissionDenied => anyhow::anyhow!("{error}; run it with sudo"),
+        std::io::ErrorKind::PermissionDenied => anyhow::anyhow!(
+            "{error}; use sudo (the service's own user must be able to read it: root:frostguard, mode 0640)"
+        ),
         _ => error.into(),
     }
 }

@@ -18,7 +18,10 @@ fn example_switched_on() -> String {
 #[test]
 fn who_may_not_read_the_file_is_told_what_to_do() {
     let error = told(std::io::Error::from_raw_os_error(13)).to_string();
-    assert_eq!(error, "Permission denied (os error 13); run it with sudo");
+    assert_eq!(
+        error,
+        "Permission denied (os error 13); use sudo (the service's own user must be able to read it: root:frostguard, mode 0640)"
+    );
     assert!(!told(std::io::Error::from_raw_os_error(2)).to_string().contains("sudo"));
 }
 

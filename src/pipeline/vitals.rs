@@ -201,23 +201,49 @@ impl Core {
             return None;
         }
         let (missing, sent) = (assigned().next()?, told.first()?);
-        let unit = self.registry.unit(missing.unit).map_or("UNIT", |unit| unit.name.as_str());
-        let name = device.name.as_deref().unwrap_or(&device.eui);
+        let unit = shell_word(self.registry.unit(missing.unit).map_or("UNIT", |unit| unit.name.as_str()));
+        let name = shell_word(&device.eui);
         let sends: Vec<String> = told.iter().map(ToString::to_string).collect();
         let missing = missing.probe;
         Some(Astray {
             found: format!("is heard, and nothing it sends measures a unit (it sends: {})", sends.join(", ")),
             todo: format!(
-                "connect its probe {missing}; or `frostguard-hub devices assign \"{name}\" --probe {sent} --unit \"{unit}\"` \
-                 and `frostguard-hub devices assign \"{name}\" --probe {missing}`, which takes the other away"
+                "connect its probe {missing}; or `frostguard-hub devices assign {name} --probe {sent} --unit {unit}` \
+                 and `frostguard-hub devices assign {name} --probe {missing}`, which takes the other away"
             ),
         })
     }
 }
 
+/// A name as one word of a command that people copy into a shell: nothing in it acts there.
+fn shell_word(name: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_.:+".contains(c);
+    if name.chars().all(is_plain) && !name.is_empty() {
+        return name.to_owned();
+    }
+    if name.chars().all(|c| is_plain(c) || c == ' ') {
+        return format!("\"{name}\"");
+    }
+    format!("'{}'", name.replace('\'', "'\\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_in_commands_are_words_of_the_shell() {
+        for (name, want) in [
+            ("A84041FFFF123456", "A84041FFFF123456"),
+            ("Walk-in cooler", "\"Walk-in cooler\""),
+            ("$(reboot)", "'$(reboot)'"),
+            ("`x` \"y\"", "'`x` \"y\"'"),
+            ("Ana's", "'Ana'\\''s'"),
+            ("", "\"\""),
+        ] {
+            assert_eq!(shell_word(name), want);
+        }
+    }
 
     #[test]
     fn commits_are_sorted_by_the_time_they_took() {

@@ -34,21 +34,25 @@ struct User {
 
 /// Every file that holds a secret.
 pub fn secrets(config: &Config) -> Vec<PathBuf> {
+    configured(config).map(secret_path).collect()
+}
+
+fn configured(config: &Config) -> impl Iterator<Item = &Path> {
     let mqtt = config.mqtt.iter().filter_map(|section| section.password_file.as_deref());
     let told = config.notify.mqtt.iter().filter_map(|section| section.password_file.as_deref());
     let hooks = config.notify.webhook.iter().map(|section| section.secret_file.as_path());
     let smtp = config.notify.smtp.iter().filter_map(|section| section.password_file.as_deref());
     let pin = config.notify.modem.iter().filter_map(|section| section.pin_file.as_deref());
     let metrics = config.metrics.token_file.as_deref();
-    mqtt.chain(told).chain(hooks).chain(smtp).chain(pin).chain(metrics).map(secret_path).collect()
+    mqtt.chain(told).chain(hooks).chain(smtp).chain(pin).chain(metrics)
 }
 
 fn named(config: &Config, path: Option<&Path>) -> Vec<(Role, PathBuf)> {
     let dir = &config.hub.state_dir;
     let own = ["", DATABASE, "credentials", "backup"]
         .map(|name| if name.is_empty() { dir.clone() } else { dir.join(name) });
-    // A bare name is a credential of systemd's, which looks after it.
-    let secrets = secrets(config).into_iter().filter(|path| path.is_absolute());
+    // A bare name is a credential of systemd's, which looks after it, by access lists in newer versions.
+    let secrets = configured(config).filter(|path| path.is_absolute()).map(Path::to_owned);
     let socket = (Role::Own, config.control_socket());
     let mut files: Vec<(Role, PathBuf)> = own.into_iter().map(|path| (Role::Own, path)).collect();
     files.push(socket);

@@ -385,6 +385,11 @@ fn permission(file: &File) -> Option<Line> {
             format!("{path} belongs to user {owner} with mode {all:04o}: the hub cannot read it"),
             format!("`chown {} {path}`", file.hub_user),
         )),
+        Role::Configuration if !file.is_readable => Some(Line::failure(
+            CHECK,
+            format!("{path} belongs to user {owner} with mode {all:04o}: the hub cannot read it"),
+            format!("`chgrp {} {path}` and `chmod 640 {path}`", file.hub_user),
+        )),
         Role::Configuration if mode & 0o022 != 0 => Some(Line::failure(
             CHECK,
             format!("{path} has mode {all:04o}: others can change what the hub does"),

@@ -156,7 +156,10 @@ impl Config {
             Ok(config) => Ok(Self { is_found: true, ..config }),
             Err(error) if is_io(&error, ErrorKind::NotFound) => Ok(Self::default()),
             Err(error) if is_io(&error, ErrorKind::PermissionDenied) => {
-                Err(error.context("use sudo, or name a configuration by --config"))
+                // Plain sudo would leave the variable behind, and with it the database that is meant.
+                Err(error.context(format!(
+                    "use sudo --preserve-env={DATABASE_URL_VARIABLE}, or name a configuration by --config"
+                )))
             }
             Err(error) => Err(error),
         }
@@ -319,7 +322,7 @@ mod tests {
         let denied = Err(std::io::Error::from(ErrorKind::PermissionDenied)).context("read configuration x");
         let error = format!("{:#}", Config::found(denied).unwrap_err());
         assert!(
-            error.contains("use sudo, or name a configuration by --config: read configuration x"),
+            error.contains("use sudo --preserve-env=FROSTGUARD_DATABASE_URL, or name a configuration by --config: read configuration x"),
             "{error}"
         );
     }

@@ -10,7 +10,7 @@ const MINUTE: i64 = 60_000;
 /// 2026-11-24 22:00 in Berlin.
 const LOST: i64 = 1_795_554_000_000;
 
-/// Looks a second apart: `M` mains, `B` battery, a digit the battery's tens of percent from then on. Wanted: each event
+/// Looks a second apart: `M` mains, `B` battery, `-` a minute in which nothing could be read, a digit the battery's tens of percent from then on. Wanted: each event
 /// with its second.
 #[track_caller]
 fn check(looks: &str, want: &str) {
@@ -19,6 +19,10 @@ fn check(looks: &str, want: &str) {
     for look in looks.chars() {
         if let Some(tens) = look.to_digit(10) {
             battery = Some(tens as u8 * 10);
+            continue;
+        }
+        if look == '-' {
+            second += 60;
             continue;
         }
         let supply = if look == 'M' { Supply::Mains } else { Supply::Battery };
@@ -45,6 +49,10 @@ fn a_change_counts_once_it_has_lasted_and_then_from_its_beginning() {
     check("MBBMBBBBB", "7:lost@4");
     check("BBBBBMMMMM", "3:lost@0 8:back@5");
     check("BBBBMBMBMMMM", "3:lost@0 11:back@8");
+    // What was not looked at lasted for nobody.
+    check("MB-BBBB", "65:lost@62");
+    check("MBBBBM-MMMM", "4:lost@1 69:back@66");
+    check("MB-M", "");
     // Once per loss, and not on mains.
     check("1MMBBBB0BB", "5:lost@2/10 5:low/10");
     check("9BBBB1BBB", "3:lost@0/90 4:low/10");
@@ -243,6 +251,38 @@ async fn a_folder_is_watched_until_told_to_stop() {
     .unwrap();
     let lost = PowerEvent::Lost { since: MonoMs(7), battery: None };
     assert_eq!(*told.lock().unwrap(), [News::Known, News::Event(lost)]);
+}
+
+/// Always on battery; a second passes with each look.
+struct OnBattery(std::sync::Arc<crate::clock::TestClock>);
+
+impl Reader for OnBattery {
+    fn read(&mut self, _wait: std::time::Duration) -> anyhow::Result<Option<Seen>> {
+        self.0.advance(1_000);
+        Ok(Some(Seen { supply: Supply::Battery, battery: None }))
+    }
+}
+
+#[tokio::test]
+async fn a_hub_that_starts_on_battery_never_claims_mains() {
+    use std::sync::{Arc, Mutex};
+
+    use crate::clock::Clock as _;
+    let clock = Arc::new(crate::clock::TestClock::new(MonoMs(0), crate::domain::UnixMs(LOST)));
+    let (stop, shutdown) = tokio::sync::watch::channel(false);
+    let (told, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(stop));
+    let (list, now) = (told.clone(), clock.clone());
+    watch::run(OnBattery(clock.clone()), Power::new(3_000, 20), clock, shutdown, move |news| {
+        if matches!(news, News::Event(_)) {
+            stop.send(true).unwrap();
+        }
+        list.lock().unwrap().push((now.mono().0, news));
+        async { Ok(()) }
+    })
+    .await
+    .unwrap();
+    let lost = PowerEvent::Lost { since: MonoMs(1_000), battery: None };
+    assert_eq!(*told.lock().unwrap(), [(4_000, News::Known), (4_000, News::Event(lost))]);
 }
 
 #[test]

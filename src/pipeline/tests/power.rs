@@ -191,3 +191,32 @@ fn readings_go_up_seldom_on_battery_and_alerts_as_ever() {
     hub.come_back();
     assert!(hub.core().may_upload_readings() && hub.core().may_upload_readings());
 }
+
+#[test]
+fn no_report_says_that_it_is_over_while_nobody_knows() {
+    let mut hub = hub_that_tells();
+    let mut counter = 0;
+    hub.read(&mut counter, &[400]);
+    hub.lose();
+    hub.reboot(30 * MINUTE);
+    hub.core().watch_power();
+    hub.read(&mut counter, &[400, 400, 400]);
+    hub.pass(2 * MINUTE);
+    assert_eq!(hub.rows(REPORTS), Vec::<String>::new(), "it may be a battery still");
+    hub.core().power_is_known();
+    hub.pass(2 * MINUTE);
+    assert_eq!(hub.rows(REPORTS).len(), 1);
+}
+
+/// A contact that is wired the wrong way round, or a battery whose driver is gone.
+#[test]
+fn a_battery_that_never_ends_is_not_spared_for_ever() {
+    let mut hub = Hub::with_fridge();
+    let backups = |hub: &Hub| std::fs::read_dir(hub.dir.path().join("backup")).map_or(0, Iterator::count);
+    hub.lose();
+    hub.pass(11 * 60 * MINUTE);
+    assert_eq!(backups(&hub), 0);
+    hub.pass(2 * 60 * MINUTE);
+    assert_eq!(backups(&hub), 1);
+    assert!(hub.core().may_upload_readings() && hub.core().may_upload_readings());
+}

@@ -156,6 +156,8 @@ fn files_belong_to_the_hub() {
     check(own(foreign(Role::Secret, 0o640)), &[]);
     let closed = File { is_readable: false, ..foreign(Role::Secret, 0o640) };
     check(own(closed), &[("permissions", Failure, "the hub cannot read it | `chown frostguard /f`")]);
+    let closed = File { is_readable: false, ..foreign(Role::Configuration, 0o600) };
+    check(own(closed), &[("permissions", Failure, "`chgrp frostguard /f` and `chmod 640 /f`")]);
     check(own(File { mode: None, ..file("/f", Role::Secret, 0) }), &[("permissions", Failure, "missing")]);
     check(|facts| facts.files = Err("no answer".into()), &[("permissions", Warning, "no answer")]);
 }

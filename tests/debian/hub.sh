@@ -16,11 +16,9 @@ start_hub() {
     fail "$arch: the hub did not start in a minute"
 }
 stop_hub() {
-    if [ -z "$hub" ]; then return; fi
-    local ended=0
-    end_job "$hub" || ended=$?
+    local job=$hub
     hub=
-    [ "$ended" = 0 ] || { tail -n 20 "$scratch/hub.log"; echo "the hub ended with $ended"; return 1; }
+    end_job "$job" "$scratch/hub.log"
 }
 tell() { as_hub frostguard-hub "$@"; }
 

@@ -148,10 +148,11 @@ inside() { "${by[@]}" "$@"; }
 process_of() { # job
     if [ "$enter" = proot ]; then pgrep --parent "$1" | head -n 1; else echo "$1"; fi
 }
-# Asks a program to end, and gives how it ended; one that does not is killed, and that is a failure.
+# Asks a program to end, if there is one; one that does not is killed, and that is a failure.
 STOP_S_MAX=120
-end_job() { # job
+end_job() { # job log
     local pid ended=0
+    if [ -z "$1" ]; then return; fi
     pid=$(process_of "$1")
     kill -TERM "$pid"
     if ! timeout "$STOP_S_MAX" tail --pid="$1" -f /dev/null; then
@@ -159,7 +160,7 @@ end_job() { # job
         kill -KILL "$pid" "$1" 2>/dev/null || true
     fi
     wait "$1" || ended=$?
-    return "$ended"
+    [ "$ended" = 0 ] || { tail -n 20 "$2"; echo "it ended with $ended"; return 1; }
 }
 # What runs a command as a user of the root.
 become() { # user; sets `as`
@@ -178,8 +179,8 @@ as_hub() {
     "${as[@]}" "$@"
 }
 install_package() { # file
-    cp "$1" "$here/root/package.deb"
-    inside dpkg --install /root/package.deb
+    cp "$1" "$here/srv/package.deb"
+    inside dpkg --install /srv/package.deb
 }
 
 expect() { # words command...

@@ -22,6 +22,7 @@ mod enrol;
 mod http;
 mod image;
 mod keys;
+mod linger;
 mod metrics;
 mod ownership;
 mod presence;

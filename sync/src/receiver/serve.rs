@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -23,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use super::config::Tls;
+use super::linger::Lingering;
 
 /// A caller that has not finished its handshake, or its request's head, in this time is dropped; so is an idle
 /// connection: a hub polls every 5 minutes and opens a new one.
@@ -112,6 +114,8 @@ async fn converse(
     });
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).max_buf_size(HEAD_BYTES_MAX);
+    let lingers = Arc::new(AtomicBool::new(true));
+    let stream = Lingering::new(stream, Arc::clone(&lingers));
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);
     let ending = async move {
@@ -121,6 +125,7 @@ async fn converse(
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = ending => {
+            lingers.store(false, Ordering::Relaxed);
             connection.as_mut().graceful_shutdown();
             connection.await
         }

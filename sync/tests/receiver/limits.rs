@@ -44,6 +44,30 @@ async fn a_body_beyond_a_limit_is_refused_and_costs_nothing() {
     assert_eq!(refusal(&receiver, &stranger, good).await.1.kind, ProblemKind::Unauthorized);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_early_hears_why_while_still_sending() {
+    let world = World::new().await;
+    let receiver = world.receiver().await;
+    let hub = world.hub(&receiver, world.ours).await;
+    let address = receiver.base.trim_start_matches("http://");
+    let head = |bytes: usize| {
+        let token = &hub.token;
+        format!(
+            "POST /v1/batches HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nContent-Length: {bytes}\r\n\r\n"
+        )
+    };
+    // The answer is there, whole, before the first byte of the body; the body is taken off the line nevertheless.
+    for (bytes, taken) in [(BODY_BYTES_MAX + 1, true), (64 << 20, false)] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(head(bytes).as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 413 ") && answer.ends_with('}'), "{answer}");
+        let sent = stream.write_all(&vec![0; bytes]).await;
+        assert_eq!(sent.is_ok(), taken, "{bytes} bytes: {sent:?}");
+    }
+}
+
 /// Announces a body of the largest size and says whether the receiver wants it (100) or not (its status).
 async fn announce(receiver: &Receiver, hub: &Hub, lane: u8) -> (TcpStream, u16, String) {
     let address = receiver.base.trim_start_matches("http://");

@@ -96,6 +96,8 @@ impl Core {
             network.save_gateways(&tx)?;
         }
         tx.commit()?;
+        let noted = self.store.bear_witness(self.epoch.epoch, Seq(self.next_seq));
+        report(noted.map_err(Into::into), "note beside the database what was reached");
         self.live.mark_written();
         Ok(())
     }

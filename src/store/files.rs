@@ -18,6 +18,8 @@ const BACKUPS: &str = "backup";
 const DAMAGED: &str = "damaged";
 /// Says that a damage was met while running, so that the next start looks at every page.
 const MARKER: &str = "hub.db.suspect";
+/// What the last writer had reached.
+const WITNESS: &str = "hub.db.reached";
 /// Room to delete in when the disk is full.
 const BALLAST: &str = "ballast";
 /// A file that is not finished: whatever bears this ending at start is removed.
@@ -47,6 +49,10 @@ impl Layout {
 
     pub fn marker(&self) -> PathBuf {
         self.dir.join(MARKER)
+    }
+
+    pub fn witness(&self) -> PathBuf {
+        self.dir.join(WITNESS)
     }
 
     pub fn ballast(&self) -> PathBuf {
@@ -139,13 +145,7 @@ impl StateLock {
         let layout = Layout::new(dir);
         layout.make()?;
         let path = dir.join(LOCK);
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| StoreError::io(&path, error))?;
+        let file = private().truncate(false).open(&path).map_err(|error| StoreError::io(&path, error))?;
         for _ in 0..LOCK_TRIES {
             match file.try_lock() {
                 Ok(()) => return Ok(Self(file)),
@@ -166,18 +166,18 @@ impl StateLock {
 
 /// Creates an empty file only its owner may read; SQLite gives its WAL the same mode.
 pub fn create_private(path: &Path) -> Result<()> {
-    File::options()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .map(drop)
-        .map_err(|error| StoreError::io(path, error))
+    private().truncate(true).open(path).map(drop).map_err(|error| StoreError::io(path, error))
 }
 
 pub fn make_private(path: &Path) -> Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(|error| StoreError::io(path, error))
+}
+
+/// How a file is opened that only its owner may read.
+pub fn private() -> fs::OpenOptions {
+    let mut options = File::options();
+    options.create(true).write(true).mode(0o600);
+    options
 }
 
 /// Makes a finished file durable under its final name.
@@ -206,7 +206,7 @@ pub fn fill_ballast(path: &Path, bytes: u64) -> Result<()> {
         return Ok(());
     }
     let write = || {
-        let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(path)?;
+        let mut file = private().truncate(true).open(path)?;
         let chunk = vec![0u8; BALLAST_CHUNK];
         let mut left = bytes;
         while left > 0 {

@@ -48,6 +48,7 @@ pub mod state;
 pub mod tables;
 pub mod trial;
 pub mod unplaced;
+mod witness;
 mod writer;
 
 pub use error::{Result, StoreError};

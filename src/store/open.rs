@@ -67,7 +67,14 @@ pub(super) fn open(
     {
         messages.push(format!("no room is kept for a full disk: {error}"));
     }
-    let store = Store::new(layout, lock)?;
+    let mut store = Store::new(layout, lock)?;
+    // Whatever replaced the database otherwise has begun an epoch of its own.
+    if recovery == Recovery::Found
+        && let Some(reason) = store.contradiction()?
+    {
+        store.begin_epoch(&reason, random)?;
+        messages.push(format!("{reason}: a new epoch began"));
+    }
     Ok((store, OpenReport { recovery, migrated, messages }))
 }
 

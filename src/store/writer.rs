@@ -10,11 +10,13 @@ use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::connection::{self, PAGE_BYTES};
+use super::epochs::{self, EpochRow};
 use super::error::{self, Kind, Result, StoreError};
 use super::files::{self, Layout, StateLock};
 use super::open::{self, OpenOptions, OpenReport};
-use super::{audit, backup, epochs};
-use crate::domain::Seq;
+use super::witness::{self, Witness};
+use super::{audit, backup};
+use crate::domain::{Epoch, Seq};
 
 /// The writer moves the WAL into the database at this size: larger means fewer writes of the same page, smaller a faster
 /// start after a power cut.
@@ -164,6 +166,23 @@ impl Store {
     /// The last link of the present epoch's audit chain, as the one writer knows it.
     pub fn audit_head(&self) -> audit::Head {
         self.audit_head.clone()
+    }
+
+    /// Begins a new epoch and its audit chain.
+    pub fn begin_epoch(&mut self, reason: &str, random: &mut dyn FnMut(&mut [u8])) -> Result<EpochRow> {
+        let epoch = self.write(|tx| epochs::begin_new(tx, reason, random))?;
+        self.audit_head = audit::head(&self.connection, epoch.no)?.unwrap_or_else(audit::Head::first);
+        Ok(epoch)
+    }
+
+    /// Why this database is not the one that was last written here, or None.
+    pub(super) fn contradiction(&self) -> Result<Option<String>> {
+        witness::contradicts(&self.layout.witness(), &self.connection)
+    }
+
+    /// Notes beside the database what was reached, for the next start. `next_seq` is one that no commit has used.
+    pub fn bear_witness(&self, epoch: Epoch, next_seq: Seq) -> Result<()> {
+        Witness { epoch, next_seq }.write(&self.layout.witness())
     }
 
     /// After a commit that appended to the chain.

@@ -228,3 +228,68 @@ fn a_damaged_database_is_replaced() {
         hub.check_audit();
     }
 }
+
+/// The database file alone, as somebody copies it who was told to.
+fn swap_database(hub: &Hub, from: &str, to: &str) {
+    let path = |name: &str| hub.dir.path().join(name);
+    for gone in ["hub.db-wal", "hub.db-shm"] {
+        let _ = std::fs::remove_file(path(gone));
+    }
+    std::fs::copy(path(from), path(to)).unwrap();
+}
+
+#[test]
+fn an_older_database_that_is_put_back_goes_on_under_a_new_epoch() {
+    let epochs = "SELECT count(*) FROM hub_epochs";
+    let mut hub = Hub::with_fridge();
+    hub.hear(climate(1, 1, 400));
+    hub.stop();
+    swap_database(&hub, "hub.db", "older.db");
+    hub.start();
+    assert_eq!(hub.row(epochs), "1", "a plain start");
+    hub.hear(climate(1, 2, 410));
+    hub.pass(11 * MINUTE);
+    // No clean stop: what was reached is noted while the hub runs, too.
+    hub.cut_power();
+    hub.start();
+    assert_eq!(hub.row(epochs), "1", "a power cut is none of this");
+    let first = hub.core().epoch();
+    hub.stop();
+    swap_database(&hub, "hub.db", "newer.db");
+
+    swap_database(&hub, "older.db", "hub.db");
+    hub.start();
+    let second = hub.core().epoch();
+    assert_ne!(second, first);
+    assert!(hub.core().epoch_reason().starts_with("an older database was put back: it ends at "));
+    hub.hear(climate(1, 3, 420));
+    hub.commit();
+    hub.check_audit();
+    assert_eq!(hub.row("SELECT count(*), max(epoch_no) FROM hub_log"), "2|2");
+    hub.stop();
+    hub.start();
+    assert_eq!(hub.core().epoch(), second, "once is enough");
+    hub.stop();
+
+    // The newer one again: it does not know what was heard under the second epoch.
+    swap_database(&hub, "newer.db", "hub.db");
+    hub.start();
+    assert_eq!(hub.core().epoch_reason(), "an older database was put back: it lacks the last epoch");
+    assert_ne!(hub.core().epoch(), first);
+    hub.check_audit();
+}
+
+#[test]
+fn what_was_reached_may_be_missing_or_unreadable() {
+    let mut hub = Hub::with_fridge();
+    for noted in ["", "nonsense", "0123 7\n", "00112233445566778899aabbccddeeff 00000000000000000"] {
+        hub.hear(climate(1, 1, 400));
+        hub.stop();
+        std::fs::write(hub.dir.path().join("hub.db.reached"), noted).unwrap();
+        hub.start();
+    }
+    hub.stop();
+    std::fs::remove_file(hub.dir.path().join("hub.db.reached")).unwrap();
+    hub.start();
+    assert_eq!(hub.row("SELECT count(*) FROM hub_epochs"), "1");
+}

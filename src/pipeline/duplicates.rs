@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::aging::Aging;
 use crate::domain::Source;
 use crate::frame::{Frame, MqttPacket, Payload, Sender};
 use crate::rules::Tick;
@@ -228,47 +229,6 @@ fn push_bounded(hashes: &mut VecDeque<i64>, hash: i64) {
         hashes.pop_front();
     }
     hashes.push_back(hash);
-}
-
-/// Keys with the time they came; the oldest go first.
-#[derive(Debug)]
-struct Aging<T> {
-    entries: HashMap<i64, (Tick, T)>,
-    /// Oldest first. A key may stand here twice, or no more in `entries`.
-    order: VecDeque<(i64, Tick)>,
-}
-
-impl<T> Default for Aging<T> {
-    fn default() -> Self {
-        Self { entries: HashMap::new(), order: VecDeque::new() }
-    }
-}
-
-impl<T> Aging<T> {
-    fn find(&self, key: i64, now: Tick, within_ms: i64) -> Option<&T> {
-        self.entries.get(&key).filter(|(at, _)| now.since(*at) <= within_ms).map(|(_, value)| value)
-    }
-
-    fn insert(&mut self, key: i64, now: Tick, value: T, within_ms: i64, entries_max: usize) {
-        while let Some((old, at)) = self.order.front().copied() {
-            if self.order.len() < entries_max && now.since(at) <= within_ms {
-                break;
-            }
-            self.order.pop_front();
-            if self.entries.get(&old).is_some_and(|(newest, _)| *newest == at) {
-                self.entries.remove(&old);
-            }
-        }
-        self.entries.insert(key, (now, value));
-        self.order.push_back((key, now));
-    }
-
-    fn remove(&mut self, key: i64) {
-        self.entries.remove(&key);
-        if self.order.back().is_some_and(|(newest, _)| *newest == key) {
-            self.order.pop_back();
-        }
-    }
 }
 
 /// Hashes that name a frame, by kind.

@@ -69,7 +69,7 @@ impl<T> Aging<T> {
 
     /// Slots, those of keys that are gone counted.
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.slots.len()
     }
 

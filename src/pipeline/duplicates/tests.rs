@@ -235,7 +235,7 @@ fn memory_is_bounded_and_the_oldest_is_forgotten() {
     let now = Tick(COUNTED_MAX as i64 + 1);
     assert_eq!(finder.judge(&frame(1), now).repeat, Some(Repeat::Counter));
     assert_eq!(finder.judge(&frame(0), now).repeat, None);
-    assert!(finder.counted.len() <= COUNTED_MAX);
+    assert!(finder.counted.held() <= COUNTED_MAX);
 
     // Frames of one second, far too many; and publishes that are never acknowledged.
     for no in 0..10_000 {
@@ -243,8 +243,8 @@ fn memory_is_bounded_and_the_oldest_is_forgotten() {
         finder.judge(&frame, now);
         finder.keep();
     }
-    assert!(finder.heard.len() <= HEARD_MAX);
-    assert!(finder.deduplication_ids.len() <= DEDUPLICATION_IDS_MAX);
+    assert!(finder.heard.held() <= HEARD_MAX);
+    assert!(finder.deduplication_ids.held() <= DEDUPLICATION_IDS_MAX);
     assert!(finder.brokers["broker"].present.len() <= PUBLISHES_MAX);
     assert!(finder.added.is_empty());
 }

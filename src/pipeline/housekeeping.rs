@@ -96,10 +96,14 @@ impl Core {
             network.save_gateways(&tx)?;
         }
         tx.commit()?;
-        let noted = self.store.bear_witness(self.epoch.epoch, Seq(self.next_seq));
-        report(noted.map_err(Into::into), "note beside the database what was reached");
+        self.bear_witness();
         self.live.mark_written();
         Ok(())
+    }
+
+    /// Notes beside the database how far it is. A disk that refuses this little takes no readings either, and says so.
+    pub(super) fn bear_witness(&self) {
+        report(self.store.bear_witness().map_err(Into::into), "note beside the database how far it is");
     }
 
     fn drop_removed(&mut self, now: MonoMs) -> Result<()> {

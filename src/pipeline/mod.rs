@@ -3,8 +3,8 @@
 //! `Core` is synchronous and driven: `hear` takes what sources say, `tick` lets time pass, `request` answers people, and
 //! `driver` is the thin loop around them.
 
-pub mod aging;
-mod calibrate;
+mod aging;
+pub mod calibrate;
 pub mod calls;
 mod contacts;
 pub mod decide;

@@ -64,7 +64,8 @@ impl Core {
         counters: Counters,
         mut random: Random,
     ) -> Result<Self> {
-        let options = OpenOptions::new(&settings.state_dir);
+        let is_for_looking = settings.mode == Mode::Look;
+        let options = OpenOptions { is_for_looking, ..OpenOptions::new(&settings.state_dir) };
         let (mut store, report) = Store::open_locked(&options, lock, &mut *random)?;
         let opened = report.messages;
         for line in &opened {
@@ -167,6 +168,10 @@ impl Core {
         core.flush().context("write the start of the hub")?;
         core.decode_interrupted().context("decode what the hub had stored before it stopped")?;
         core.begin_power(replayed.last, is_new_boot, gap)?;
+        // A start takes numbers: a copy that was made before it (by an upgrade, say) ends below this.
+        if !is_for_looking {
+            core.bear_witness();
+        }
         Ok(core)
     }
 

@@ -129,6 +129,7 @@ impl Core {
     fn began_epoch(&mut self) -> Result<()> {
         self.next_seq = epochs::next_seq(self.store.connection(), self.epoch.no)?.0;
         self.store.set_audit_head(Head::first());
+        self.bear_witness();
         self.note_epoch();
         self.jump_ahead()?;
         Ok(())

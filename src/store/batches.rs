@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::error::{Result, StoreError};
-use super::{epochs, readings, rows, sent, tables};
+use super::{epochs, link, readings, rows, sent, tables};
 use crate::domain::{Epoch, Seq, Stamp};
 use frostguard_sync::api::RefusedRow;
 use frostguard_sync::ids::sha256;
@@ -219,10 +219,20 @@ fn decoded(batch: &StoredBatch) -> Result<Body> {
 
 /// Rows of state are dirty again; readings are unsent as soon as no batch covers them.
 fn take_back(connection: &Connection, batch: &StoredBatch) -> Result<()> {
-    if let Body::State(images) = decoded(batch)? {
-        for image in &images {
-            if let Some(table) = tables::find(&image.table) {
-                rows::mark_dirty(connection, table.name, image.id)?;
+    if batch.lane == Lane::State {
+        match decoded(batch) {
+            Ok(Body::State(images)) => {
+                for image in &images {
+                    if let Some(table) = tables::find(&image.table) {
+                        rows::mark_dirty(connection, table.name, image.id)?;
+                    }
+                }
+            }
+            Ok(Body::Readings(_)) => {}
+            // It must not keep the hub from starting. Which rows it held is not known; the ids make a no-op of the others.
+            Err(error) => {
+                tracing::error!("{error}: all rows that the hub made go up again");
+                link::mark_all(connection, true)?;
             }
         }
     }

@@ -332,7 +332,7 @@ fn map_units(connection: &Connection, enrolment: &Enrolment<'_>) -> Result<Vec<(
 }
 
 /// What central does not know of the rows it has given ids to; to another central everything the hub made.
-fn mark_all(connection: &Connection, is_other_central: bool) -> Result<()> {
+pub(super) fn mark_all(connection: &Connection, is_other_central: bool) -> Result<()> {
     let of_hub = |table: &&tables::Table| match table.writer {
         tables::Writer::Shared | tables::Writer::Paired => true,
         tables::Writer::Hub => is_other_central,

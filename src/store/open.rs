@@ -18,11 +18,18 @@ pub struct OpenOptions {
     pub migrations: Migrations,
     /// 0: none.
     pub ballast_bytes: u64,
+    /// Nothing will be given a number: whether the database is the one that was last written is the next writer's matter.
+    pub is_for_looking: bool,
 }
 
 impl OpenOptions {
     pub fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), migrations: Migrations::embedded(), ballast_bytes: BALLAST_BYTES }
+        Self {
+            dir: dir.to_owned(),
+            migrations: Migrations::embedded(),
+            ballast_bytes: BALLAST_BYTES,
+            is_for_looking: false,
+        }
     }
 }
 
@@ -69,11 +76,18 @@ pub(super) fn open(
     }
     let mut store = Store::new(layout, lock)?;
     // Whatever replaced the database otherwise has begun an epoch of its own.
-    if recovery == Recovery::Found
+    let mut is_begun = recovery != Recovery::Found;
+    if !is_begun
+        && !options.is_for_looking
         && let Some(reason) = store.contradiction()?
     {
         store.begin_epoch(&reason, random)?;
         messages.push(format!("{reason}: a new epoch began"));
+        is_begun = true;
+    }
+    // At once: the next start must not take this database for a foreign one, however soon it comes.
+    if is_begun && let Err(error) = store.bear_witness() {
+        messages.push(format!("how far the database is was not noted: {error}"));
     }
     Ok((store, OpenReport { recovery, migrated, messages }))
 }

@@ -443,6 +443,26 @@ fn a_rewind_sends_everything_cut_again_under_a_new_epoch() {
 }
 
 #[test]
+fn a_body_that_cannot_be_read_stops_no_new_epoch() {
+    let connection = enrolled_site();
+    add_readings(&connection, 1, 1, 1..=6);
+    mark_dirty(&connection, "units", unit_id(1)).unwrap();
+    state::cut(&connection, LIMITS, STAMP).unwrap().unwrap();
+    pass(&connection, Limits { rows: 3, ..LIMITS }).unwrap();
+    cut(&connection, LIMITS).unwrap();
+    let unsent = batches::outstanding(&connection).unwrap().1;
+    connection.execute("UPDATE hub_batches SET body = x'00'", []).unwrap();
+    epochs::begin_new(&connection, "put back", &mut |bytes| bytes.fill(9)).unwrap();
+    let units = "SELECT count(*) FROM hub_dirty WHERE table_name = 'units'";
+    assert_eq!(
+        connection.query_row(units, [], |row| row.get::<_, i64>(0)).unwrap(),
+        3,
+        "one of them was in it"
+    );
+    assert!(batches::outstanding(&connection).unwrap().1 > unsent, "readings do not need their body");
+}
+
+#[test]
 fn intervals_merge() {
     let connection = site();
     for (lo, hi) in [(10, 12), (1, 2), (5, 6), (3, 3), (20, 30), (13, 13), (25, 40), (4, 9)] {

@@ -16,7 +16,7 @@ use super::files::{self, Layout, StateLock};
 use super::open::{self, OpenOptions, OpenReport};
 use super::witness::{self, Witness};
 use super::{audit, backup};
-use crate::domain::{Epoch, Seq};
+use crate::domain::Seq;
 
 /// The writer moves the WAL into the database at this size: larger means fewer writes of the same page, smaller a faster
 /// start after a power cut.
@@ -180,8 +180,10 @@ impl Store {
         witness::contradicts(&self.layout.witness(), &self.connection)
     }
 
-    /// Notes beside the database what was reached, for the next start. `next_seq` is one that no commit has used.
-    pub fn bear_witness(&self, epoch: Epoch, next_seq: Seq) -> Result<()> {
+    /// Notes beside the database how far it is, for the next start.
+    pub fn bear_witness(&self) -> Result<()> {
+        let EpochRow { no, epoch, .. } = epochs::current(&self.connection)?;
+        let next_seq = epochs::next_seq(&self.connection, no)?;
         Witness { epoch, next_seq }.write(&self.layout.witness())
     }
 

@@ -99,6 +99,13 @@ impl Hub {
         Ok(())
     }
 
+    /// As a command that only looks does while no hub runs.
+    fn look(&self) {
+        let settings = Settings { mode: Mode::Look, ..settings(self.dir.path().to_owned()) };
+        let core = Core::open(settings, self.clock.clone(), self.counters.clone(), random(99)).unwrap();
+        core.close().unwrap();
+    }
+
     fn core(&mut self) -> &mut Core {
         self.core.as_mut().unwrap()
     }

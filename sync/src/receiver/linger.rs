@@ -72,14 +72,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
         let this = &mut *self;
         if this.until.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-            if !this.wanted.load(Ordering::Relaxed) {
-                return Poll::Ready(Ok(()));
-            }
         }
         let until = this.until.get_or_insert_with(|| Box::pin(tokio::time::sleep(TIME_MAX)));
         let mut waste = [0; 4 << 10];
         loop {
-            if this.left == 0 || until.as_mut().poll(cx).is_ready() {
+            // Whoever lets go polls this again.
+            if !this.wanted.load(Ordering::Relaxed) || this.left == 0 || until.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
             let mut into = ReadBuf::new(&mut waste);
@@ -89,6 +87,56 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
                 return Poll::Ready(Ok(()));
             }
             this.left = this.left.saturating_sub(into.filled().len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    fn lingering() -> (Lingering<tokio::io::DuplexStream>, tokio::io::DuplexStream, Arc<AtomicBool>) {
+        let (near, far) = tokio::io::duplex(64);
+        let wanted = Arc::new(AtomicBool::new(true));
+        (Lingering::new(near, Arc::clone(&wanted)), far, wanted)
+    }
+
+    async fn is_over(mut end: Pin<&mut impl Future<Output = io::Result<()>>>) -> bool {
+        std::future::poll_fn(|cx| Poll::Ready(end.as_mut().poll(cx).is_ready())).await
+    }
+
+    #[tokio::test]
+    async fn it_lasts_until_the_caller_is_done() {
+        let (mut near, mut far, _wanted) = lingering();
+        let mut end = std::pin::pin!(near.shutdown());
+        assert!(!is_over(end.as_mut()).await);
+        far.write_all(&[1; 64]).await.unwrap();
+        assert!(!is_over(end.as_mut()).await, "what it says is read");
+        far.write_all(&[1; 64]).await.unwrap();
+        assert_eq!(far.read(&mut [0; 8]).await.unwrap(), 0, "and it sees the end of the answer");
+        drop(far);
+        assert!(is_over(end.as_mut()).await);
+    }
+
+    #[tokio::test]
+    async fn the_receivers_end_ends_it() {
+        let (mut near, _far, wanted) = lingering();
+        let mut end = std::pin::pin!(near.shutdown());
+        assert!(!is_over(end.as_mut()).await);
+        wanted.store(false, Ordering::Relaxed);
+        assert!(is_over(end.as_mut()).await);
+    }
+
+    #[tokio::test]
+    async fn who_says_too_much_is_let_go() {
+        let (mut near, mut far, _wanted) = lingering();
+        near.left = 100;
+        let mut end = std::pin::pin!(near.shutdown());
+        for over in [false, true] {
+            far.write_all(&[1; 64]).await.unwrap();
+            assert_eq!(is_over(end.as_mut()).await, over);
         }
     }
 }

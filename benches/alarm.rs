@@ -18,10 +18,12 @@ mod site;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use past::{MINUTE_MS, Past};
 use serde_json::json;
-use site::{ALARM_MAX, Kitchen, OTHERS, fill, percentile, receive};
+use site::{ALARM_MAX, Kitchen, OTHERS, percentile, receive};
 use support::Postgres;
 
 /// Between two frames of the others: 100 a second.
@@ -104,4 +106,18 @@ fn talk(kitchen: &mut Kitchen, frames: u32) {
         kitchen.say(number, 350);
         std::thread::sleep(PAUSE);
     }
+}
+
+/// A hub's folder with so many readings that nobody took yet.
+fn fill(state: &Path, readings: u32) {
+    let sensors = OTHERS as usize + 1;
+    let minutes = readings / (OTHERS + 1);
+    let mut past = Past::begin(state, sensors, (i64::from(minutes) + 1) * MINUTE_MS);
+    for minute in 0..minutes {
+        for sensor in 0..sensors {
+            past.hear(minute, sensor, 200 + ((minute * 7 + sensor as u32 * 31) % 200) as i32);
+        }
+        past.pass(MINUTE_MS);
+    }
+    past.end();
 }

@@ -5,6 +5,9 @@
 //! it runs once on tiny input, to show that it still runs.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+#[path = "support/noise.rs"]
+mod noise;
+
 use std::hint::black_box;
 use std::io::Write;
 use std::time::Instant;
@@ -12,14 +15,10 @@ use std::time::Instant;
 use frostguard_sync::ids::Epoch;
 use frostguard_sync::scale::Scale;
 use frostguard_sync::wire::{self, Batch, Body, Header, Lane, Reading, Readings, Source};
+use noise::{HUMIDITY_NOISE, JITTER_MS, Noise, RSSI_NOISE, TEMPERATURE_NOISE};
 use uuid::Uuid;
 
 const SENSORS: u32 = 32;
-// Standard deviations: ms, hundredths of a degree, hundredths of a percent, dBm.
-const JITTER_MS: f64 = 200.0;
-const TEMPERATURE_NOISE: f64 = 4.0;
-const HUMIDITY_NOISE: f64 = 20.0;
-const RSSI_NOISE: f64 = 3.0;
 
 fn main() {
     let is_tiny = std::env::var_os("FROSTGUARD_BENCH_TINY").is_some();
@@ -152,25 +151,4 @@ fn json_row(readings: &Readings, row: &Reading) -> serde_json::Value {
         "received_at": row.received_ms,
         "source": row.source.as_str(),
     })
-}
-
-/// SplitMix64, and Box-Muller on top.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// In (0, 1).
-    fn uniform(&mut self) -> f64 {
-        ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    }
-
-    fn gaussian(&mut self) -> f64 {
-        (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
-    }
 }

@@ -23,27 +23,12 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::kitchen;
-use crate::past::{MINUTE_MS, Past};
 use crate::support::connect;
 
 /// Sensors beside the one that alarms.
 pub const OTHERS: u32 = 64;
 /// Longer, and something is broken.
 pub const ALARM_MAX: Duration = Duration::from_secs(10);
-
-/// A hub's folder with so many readings that nobody took yet.
-pub fn fill(state: &Path, readings: u32) {
-    let sensors = OTHERS as usize + 1;
-    let minutes = readings / (OTHERS + 1);
-    let mut past = Past::begin(state, sensors, (i64::from(minutes) + 1) * MINUTE_MS);
-    for minute in 0..minutes {
-        for sensor in 0..sensors {
-            past.hear(minute, sensor, 200 + ((minute * 7 + sensor as u32 * 31) % 200) as i32);
-        }
-        past.pass(MINUTE_MS);
-    }
-    past.end();
-}
 
 pub struct Kitchen {
     line: TTYPort,

@@ -68,7 +68,11 @@ impl Past {
 
     /// A reading now.
     pub fn hear(&mut self, number: u32, sensor: usize, celsius: i32) {
-        let text = line(number, sensor, celsius);
+        self.hear_line(&line(number, sensor, celsius));
+    }
+
+    /// A line of a sensor's, now.
+    pub fn hear_line(&mut self, text: &str) {
         let message = json::parse_line(text.trim_end().as_bytes()).expect("a line of the test is understood");
         let frame = message.into_frame("line", self.clock.mono());
         self.core.hear(SourceEvent::Frame(Box::new(frame)));

@@ -113,7 +113,7 @@ fn fill(state: &Path, minutes: u32) {
             *temperature = *temperature * 0.9 + noise.gaussian() * TEMPERATURE_NOISE;
             *humidity = *humidity * 0.95 + noise.gaussian() * HUMIDITY_NOISE;
             let swing = 60.0 * ((f64::from(minute) / 35.0 + phases[sensor]) * std::f64::consts::TAU).sin();
-            past.hear_line(&format!(
+            past.hear(&format!(
                 "{{\"id\":\"{}\",\"temperature_c\":{:.2},\"humidity\":{:.2},\"battery\":{},\"rssi\":{:.0},\"counter\":{minute}}}\n",
                 kitchen::eui(sensor),
                 (350.0 + swing + *temperature) / 100.0,

@@ -70,7 +70,8 @@ fn fill(state: &Path, readings: u32) {
     let mut past = Past::begin(state, SENSORS, (i64::from(minutes) + 1) * MINUTE_MS);
     for minute in 0..minutes {
         for sensor in 0..SENSORS {
-            past.hear(minute, sensor, 200 + ((minute * 7 + sensor as u32 * 31) % 200) as i32);
+            let hundredths = 200 + ((minute * 7 + sensor as u32 * 31) % 200) as i32;
+            past.hear(&kitchen::line(minute, sensor, hundredths));
         }
         past.pass(MINUTE_MS);
     }

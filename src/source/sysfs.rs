@@ -80,8 +80,9 @@ mod tests {
 
     #[tokio::test]
     async fn one_thread_at_a_time_waits_for_broken_hardware() {
-        let mut aside = Aside { stuck: None, wait_max: Duration::from_millis(20) };
+        let mut aside = Aside { stuck: None, wait_max: READ_MAX };
         assert_eq!(aside.run(|| 1).await.unwrap(), 1);
+        aside.wait_max = Duration::from_millis(20);
         let (answer, awaited) = mpsc::channel::<()>();
         let error = aside.run(move || awaited.recv()).await.unwrap_err();
         assert!(error.to_string().contains("hangs"), "{error}");

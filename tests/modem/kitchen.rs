@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::support::modem::{Behaviour, Modem};
-use crate::support::{PATIENCE, Scratch};
+use crate::support::{PATIENCE, Scratch, deadline, now};
 
 pub const COOK: &str = "+4915112345678";
 
@@ -78,7 +78,8 @@ impl Kitchen {
     /// Sends until the modem is back, as the hub would.
     pub async fn sent_at_last(&mut self, text: &str) -> Receipt {
         let message = message(COOK, text);
-        for _ in 0..PATIENCE.as_secs() {
+        let end = deadline();
+        while now() < end {
             match self.channel.deliver(&message).await {
                 Ok(receipt) => return receipt,
                 Err(Failure::Later(_)) => tokio::time::sleep(Duration::from_millis(200)).await,

@@ -90,7 +90,7 @@ impl Slaves {
 
 fn start(link: &Path, devices: &str) -> Heard {
     let text = format!(
-        "[[modbus]]\nname = \"bus\"\npath = \"{}\"\ninterval_s = 1\ntimeout_ms = 500\n{devices}",
+        "[[modbus]]\nname = \"bus\"\npath = \"{}\"\ninterval_s = 1\ntimeout_ms = 2000\n{devices}",
         link.display()
     );
     let config = Config::parse(&text).expect("the section is right");

@@ -28,15 +28,16 @@ pub use programs::{dbus_daemon_program, demo_program, hub_program, receiver_prog
 pub use pty::{Pty, open_pair};
 pub use receiver::Receiver;
 
-use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Long enough for a loaded machine of two cores; a condition that comes is met as soon as it does.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at a condition.
+/// Few servers of a system listen above.
+const FIRST_PORT: u32 = 16_000;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A path below the repository's root, whichever crate's test asks.
@@ -82,18 +83,25 @@ pub fn wait_for_async<T, F: Future<Output = Option<T>>>(
     }
 }
 
-/// A TCP port of 127.0.0.1 that was free a moment ago, another one each time: a starter tries another when it is taken
-/// meanwhile.
+/// A TCP port of 127.0.0.1 that was free a moment ago, another one each time. It is below those that the kernel gives to
+/// connections and to who asks for any port: none of these can take it before its server does.
 pub fn free_port() -> u16 {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    loop {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind a free port");
-        let port = listener.local_addr().expect("a bound socket has an address").port();
-        // Two brokers of one test crate with the same port would be taken for each other.
-        if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let any_from: u32 =
+        range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768);
+    let count = any_from.saturating_sub(FIRST_PORT);
+    assert!(count > 1_000, "the kernel gives away all ports from {any_from} on");
+    // Test programs that run at the same time begin at different ones.
+    let first = std::process::id().wrapping_mul(101);
+    for _ in 0..count {
+        let offset = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = (FIRST_PORT + offset) as u16;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return port;
         }
     }
+    panic!("no port of {count} is free");
 }
 
 pub fn deadline() -> Instant {

@@ -1,7 +1,7 @@
 //! A day's readings wait for a slow link; an alert does not wait behind them.
 
 use crate::central::Central;
-use crate::kitchen::{Kitchen, WARM};
+use crate::kitchen::{Kitchen, WARM, line};
 use crate::link::{Link, Way};
 use crate::past::{DAY_MS, MINUTE_MS, Past};
 
@@ -19,7 +19,8 @@ async fn an_alert_overtakes_a_days_backlog() {
     for minute in 0..MINUTES {
         for sensor in 0..SENSORS {
             // Between 2 and 4 °C, as a compressor goes on and off.
-            past.hear(minute, sensor, 200 + ((minute * 7 + sensor as u32 * 31) % 200) as i32);
+            let hundredths = 200 + ((minute * 7 + sensor as u32 * 31) % 200) as i32;
+            past.hear(&line(minute, sensor, hundredths));
         }
         past.pass(MINUTE_MS);
     }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::central::Central;
-use crate::kitchen::{COLD, Kitchen};
+use crate::kitchen::{COLD, Kitchen, line};
 use crate::past::{DAY_MS, MINUTE_MS, Past, present_ms};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -44,12 +44,12 @@ async fn a_hub_used_before_its_enrolment_keeps_its_history() {
     let mut kitchen = Kitchen::new();
     let mut past = Past::begin(&kitchen.hub.state_dir(), 2, 4 * DAY_MS);
     for number in 0..30 {
-        past.hear(number, number as usize % 2, COLD);
+        past.hear(&line(number, number as usize % 2, COLD));
         past.pass(MINUTE_MS);
     }
     past.pass(3 * DAY_MS - 30 * MINUTE_MS);
     for number in 30..60 {
-        past.hear(number, number as usize % 2, COLD);
+        past.hear(&line(number, number as usize % 2, COLD));
         past.pass(MINUTE_MS);
     }
     past.pass(DAY_MS - 31 * MINUTE_MS);

@@ -15,7 +15,7 @@ use frostguard_hub::hub;
 use frostguard_hub::pipeline::Core;
 use frostguard_hub::pipeline::settings::{Mode, Settings};
 
-use crate::kitchen::{eui, line};
+use crate::kitchen::eui;
 
 pub const MINUTE_MS: i64 = 60_000;
 pub const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
@@ -66,13 +66,8 @@ impl Past {
         past
     }
 
-    /// A reading now.
-    pub fn hear(&mut self, number: u32, sensor: usize, celsius: i32) {
-        self.hear_line(&line(number, sensor, celsius));
-    }
-
     /// A line of a sensor's, now.
-    pub fn hear_line(&mut self, text: &str) {
+    pub fn hear(&mut self, text: &str) {
         let message = json::parse_line(text.trim_end().as_bytes()).expect("a line of the test is understood");
         let frame = message.into_frame("line", self.clock.mono());
         self.core.hear(SourceEvent::Frame(Box::new(frame)));

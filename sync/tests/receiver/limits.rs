@@ -193,7 +193,7 @@ async fn a_database_that_is_away_costs_a_retry_and_nothing_else() {
     let receiver = world.receiver().await;
     let hub = world.hub(&receiver, world.ours).await;
     receiver.send(&hub, &hub.readings(1, vec![reading(1)])).await.unwrap();
-    assert_eq!(receiver.text("/readyz").await, "ready\n");
+    receiver.says("/readyz", "ready\n").await;
     let batch: Batch = hub.readings(2, vec![reading(2)]);
     let body = wire::encode(&batch).unwrap();
 

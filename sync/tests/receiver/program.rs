@@ -108,8 +108,7 @@ async fn an_administrator_finds_the_way() {
             text.lines().find_map(|line| line.strip_prefix("listening on ")).map(str::to_owned)
         });
         let base = format!("http://{address}");
-        let ready = crate::world::http().get(format!("{base}/readyz")).send().await.unwrap();
-        assert!(ready.status().is_success());
+        Receiver::elsewhere(&base).says("/readyz", "ready\n").await;
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
         let first = signal == Signal::Term;
         let mut request = enrol_request(&if first { text(&code["code"]) } else { text(&added["code"]) });
@@ -248,7 +247,7 @@ async fn it_works_through_a_pooler_in_transaction_mode() {
     assert_eq!(world.count("sensor_readings").await, 20 * 50 + 9);
     let late = hub.readings(30, vec![reading(1)]);
     assert_eq!(receivers[1].refusal(&hub, &late).await.0, ProblemKind::OutOfOrder);
-    assert!(receivers[1].text("/metrics").await.contains("frostguard_database_up 1\n"));
+    receivers[1].says("/metrics", "frostguard_database_up 1\n").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -315,6 +314,6 @@ async fn it_speaks_tls_to_the_database_and_checks_its_certificate() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let task = tokio::spawn(receiver::run(config, listener, std::future::pending()));
-    assert_eq!(Receiver::elsewhere(&base).text("/readyz").await, "ready\n");
+    Receiver::elsewhere(&base).says("/readyz", "ready\n").await;
     task.abort();
 }

@@ -205,6 +205,12 @@ impl Receiver {
         http().get(format!("{}{path}", self.base)).send().await.unwrap().text().await.unwrap()
     }
 
+    /// Waits until `path` says `what`: the database is asked anew each time, and each time not for long.
+    pub async fn says(&self, path: &str, what: &str) {
+        crate::support::wait_for_async(what, || async { self.text(path).await.contains(what).then_some(()) })
+            .await;
+    }
+
     /// Sends a body as a hub does.
     pub async fn upload(&self, hub: &Hub, body: Vec<u8>) -> Result<UploadAnswer, (StatusCode, Problem)> {
         let request = http().post(format!("{}{}", self.base, api::PATH_BATCHES)).bearer_auth(&hub.token);

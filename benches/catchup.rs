@@ -70,8 +70,14 @@ fn main() {
     };
     let (took, bytes) = (first.elapsed().as_secs_f64(), said.load(Ordering::Relaxed) - first_said);
     let sent = unsent - left;
+    let there = runtime.block_on(async {
+        let rows = connect(&url).await.query_one("SELECT count(*) FROM sensor_readings", &[]).await;
+        rows.unwrap().get::<_, i64>(0)
+    });
+    assert!(there as u64 + left >= u64::from(readings), "only {there} of {readings} readings are there");
     println!(
-        "30 days offline, {readings} readings, {:.1} s from the enrolment to its end",
+        "{:.1} days offline, {readings} readings, {:.1} s from the enrolment to its end",
+        f64::from(minutes) / 1_440.0,
         began.elapsed().as_secs_f64()
     );
     println!("| | | target |");

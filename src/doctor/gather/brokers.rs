@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures_util::future::join_all;
 
 use super::super::facts::{Broker, Hub, SignIn};
 use super::{BROKERS_MAX, LIMITS, not_given, secret_path, within};
@@ -25,24 +26,24 @@ pub async fn look(config: &Config, hub: &Hub, system: &Arc<SystemClock>) -> Vec<
         let name = format!("broker {}", section.name);
         (name, &section.url, &section.username, &section.password_file, &section.ca_file)
     });
-    let mut found = Vec::new();
-    for (name, url, username, password_file, ca_file) in heard.chain(told).take(BROKERS_MAX) {
-        let password_file = password_file.as_deref().map(secret_path);
-        if let Some(signed_in) = password_file.as_deref().and_then(|path| not_given(path, hub)) {
-            found.push(Broker { url: url.to_string(), signed_in, name });
-            continue;
-        }
-        let signed_in = sign_in(
-            &name,
-            url,
-            username.as_deref(),
-            (password_file.as_deref(), ca_file.as_deref()),
-            CertificateTime::new(system.clone(), UnixMs(0)),
-        );
-        let signed_in = SignIn::Tried(within(LIMITS.broker, signed_in).await);
-        found.push(Broker { url: url.to_string(), signed_in, name });
-    }
-    found
+    let tries =
+        heard.chain(told).take(BROKERS_MAX).map(async |(name, url, username, password_file, ca_file)| {
+            let password_file = password_file.as_deref().map(secret_path);
+            if let Some(signed_in) = password_file.as_deref().and_then(|path| not_given(path, hub)) {
+                return Broker { url: url.to_string(), signed_in, name };
+            }
+            let signed_in = sign_in(
+                &name,
+                url,
+                username.as_deref(),
+                (password_file.as_deref(), ca_file.as_deref()),
+                CertificateTime::new(system.clone(), UnixMs(0)),
+            );
+            let signed_in = SignIn::Tried(within(LIMITS.broker, signed_in).await);
+            Broker { url: url.to_string(), signed_in, name }
+        });
+    // All at once: a network that is away costs the time of one.
+    join_all(tries).await
 }
 
 /// Under a client id of its own: the hub's would throw the hub out.

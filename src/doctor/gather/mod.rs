@@ -91,16 +91,26 @@ pub async fn gather(path: Option<&Path>, system: &Arc<SystemClock>, random: [u8;
     let (config, configuration) = configuration(path);
     let hub = hub::look(&config).await;
     let (link, database) = database::look(&config, &hub, system.wall()).await;
+    // At once: where the network is away, each waits for it in vain.
+    let (disk, ports, brokers, mail, webhooks, net, files) = tokio::join!(
+        disk::look(&config),
+        ports::look(&config, &hub),
+        brokers::look(&config, &hub, system),
+        channels::mail(&config, &hub, system),
+        channels::webhooks(&config, system),
+        net::look(&config, link, system, random),
+        files::look(&config, &hub, path),
+    );
     Facts {
         clock: look_at_clock(system),
-        disk: disk::look(&config).await,
-        ports: ports::look(&config, &hub).await,
-        brokers: brokers::look(&config, &hub, system).await,
+        disk,
+        ports,
+        brokers,
         has_modem: config.notify.modem.is_some(),
-        mail: channels::mail(&config, &hub, system).await,
-        webhooks: channels::webhooks(&config, system).await,
-        net: net::look(&config, link, system, random).await,
-        files: files::look(&config, &hub, path).await,
+        mail,
+        webhooks,
+        net,
+        files,
         configuration,
         hub,
         database,

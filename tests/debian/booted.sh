@@ -63,7 +63,8 @@ echo "hung: $(show ActiveState) again, $(by_watchdog) by the watchdog"
 
 echo "a database that takes no commit"
 was=$(readings) epoch=$(epoch) before=$(show NRestarts) bitten=$(by_watchdog)
-sqlite3 /var/lib/frostguard/hub.db "BEGIN IMMEDIATE" ".shell sleep 600" & lock=$!
+# Without a time to wait in, it would fail while the hub commits, and lock nothing.
+sqlite3 /var/lib/frostguard/hub.db ".timeout 60000" "BEGIN IMMEDIATE" ".shell sleep 600" & lock=$!
 wait_for "the watchdog" restarts "$before"
 [ "$(by_watchdog)" -gt "$bitten" ] && echo "starved: by the watchdog"
 kill "$lock"

@@ -1,13 +1,13 @@
 # Both services under a systemd of their own. Sourced by tests/packages.
 # shellcheck shell=bash disable=SC2154 # the caller's variables
 
-BOOT_S_MAX=600
+BOOT_S_MAX=1200
 # Runs as a service of the booted root; what it prints is judged outside.
 CHECK='#!/bin/sh
 show() { systemctl show --property="$1" --value frostguard-hub; }
 wait_for() { # what it is called, command...
     what=$1; shift
-    for _ in $(seq 240); do
+    for _ in $(seq 600); do
         if "$@" >/dev/null 2>&1; then return; fi
         sleep 0.5
     done

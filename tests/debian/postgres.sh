@@ -56,12 +56,12 @@ start_postgres() {
     (cd / && exec setpriv --reuid "$postgres_user" --regid "$(id -g "$postgres_user")" --clear-groups \
         "$PG_BIN/postgres" -D "$postgres_dir/data" -k "$postgres_dir/socket" -h '' -c fsync=off) >"$scratch/postgres.log" 2>&1 &
     postgres=$!
-    for _ in $(seq 300); do
+    for _ in $(seq 1200); do
         if query postgres 'SELECT 1' >/dev/null 2>&1; then return; fi
         kill -0 "$postgres" 2>/dev/null || { tail -n 20 "$scratch/postgres.log"; fail "PostgreSQL ended"; }
         sleep 0.1
     done
-    fail "PostgreSQL did not start in 30 s"
+    fail "PostgreSQL did not start in 120 s"
 }
 stop_postgres() {
     if [ -z "$postgres" ]; then return; fi

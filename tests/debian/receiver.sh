@@ -12,13 +12,13 @@ start_receiver() {
     "${as[@]}" env CREDENTIALS_DIRECTORY=/run/receiver-credentials frostguard-receiver \
         --config /etc/frostguard/receiver.toml run >>"$scratch/receiver.log" 2>&1 &
     receiver=$!
-    for _ in $(seq 300); do
+    for _ in $(seq 1500); do
         if is_serving; then return; fi
         kill -0 "$receiver" 2>/dev/null || { tail -n 20 "$scratch/receiver.log"; receiver=; fail "$arch: the receiver ended"; }
         sleep 0.2
     done
     tail -n 20 "$scratch/receiver.log"
-    fail "$arch: the receiver did not serve in a minute"
+    fail "$arch: the receiver did not serve in 5 minutes"
 }
 is_serving() { # it answers that it reaches its database
     perl -MIO::Socket::INET -e '
@@ -33,7 +33,7 @@ stop_receiver() {
 }
 
 # Waits until central has at least so many readings.
-DELIVERED_S_MAX=120
+DELIVERED_S_MAX=300
 delivered() { # count
     for _ in $(seq "$DELIVERED_S_MAX"); do
         if [ "$(query "$database" 'SELECT count(*) FROM sensor_readings')" -ge "$1" ]; then return; fi

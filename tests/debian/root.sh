@@ -65,7 +65,7 @@ make_root() { # architecture
 mirror() {
     local found
     # shellcheck disable=SC2016 # apt's own variables
-    found=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $SUITE" "Created-By: Packages" | head -n 1)
+    found=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $SUITE" "Created-By: Packages" | sed -n 1p)
     [ -n "$found" ] || cannot "this system has no package source of $SUITE"
     echo "$found"
 }
@@ -146,7 +146,7 @@ leave_root() {
 inside() { "${by[@]}" "$@"; }
 # The process of a program that `inside` runs as a job: proot stays its parent, the others become it.
 process_of() { # job
-    if [ "$enter" = proot ]; then pgrep --parent "$1" | head -n 1; else echo "$1"; fi
+    if [ "$enter" = proot ]; then pgrep --parent "$1" | sed -n 1p; else echo "$1"; fi
 }
 # Asks a program to end, if there is one; one that does not is killed, and that is a failure.
 STOP_S_MAX=120

@@ -30,7 +30,7 @@ get_postgres() {
         printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
         chmod 755 /usr/sbin/policy-rc.d
     fi
-    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends --no-remove postgresql; } || true
+    { update_lists apt-get -q && install_beside postgresql; } || true
     forget_policy
     find_postgres || cannot "missing: postgresql; apt-get could not install it"
 }

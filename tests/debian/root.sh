@@ -6,8 +6,13 @@
 need() { # program package
     if command -v "$1" >/dev/null; then return; fi
     say "getting $2"
-    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends --no-remove "$2"; } ||
+    { update_lists apt-get -q && install_beside "$2"; } ||
         cannot "missing: $2; apt-get could not install it"
+}
+
+# A package that displaces none.
+install_beside() { # package
+    DEBIAN_FRONTEND=noninteractive apt-get install "${APT_PATIENCE[@]}" -q -y --no-install-recommends --no-remove "$1"
 }
 
 qemu_name() { case $1 in amd64) echo x86_64 ;; arm64) echo aarch64 ;; armhf) echo arm ;; esac; }
@@ -53,7 +58,7 @@ make_root() { # architecture
     else
         need mmdebstrap mmdebstrap
         need arch-test arch-test
-        local options=(--quiet --format=tar --architectures="$1" --variant=minbase --include="$packages")
+        local options=(--quiet --format=tar --aptopt='Acquire::Retries "3"' --architectures="$1" --variant=minbase --include="$packages")
         # The index of the security suite for a rarer architecture is not always whole.
         mmdebstrap "${options[@]}" "$SUITE" "$tar.part" ||
             mmdebstrap "${options[@]}" "$SUITE" "$tar.part" "$(mirror)" || cannot "mmdebstrap could not make the root"

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use frostguard_sync::ids::hex;
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, deadline, now};
+use crate::support::{PATIENCE, deadline, free_port, now};
 
 const PUSH_DATA: u8 = 0;
 const PULL_DATA: u8 = 2;
@@ -62,6 +62,17 @@ impl Order {
         let (first, second) = ((first_s * 1_000_000, 868.1), ((first_s + 1) * 1_000_000, 869.525));
         let got = (self.after_us, self.mhz);
         assert!(got == first || is_late && got == second, "{self:?}");
+    }
+}
+
+/// Keeps a UDP port free until the hub takes it.
+pub fn keep_port() -> (UdpSocket, SocketAddr) {
+    loop {
+        // Free for TCP, which says nothing of UDP.
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        if let Ok(kept) = UdpSocket::bind(address) {
+            return (kept, address);
+        }
     }
 }
 

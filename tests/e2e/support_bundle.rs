@@ -1,7 +1,9 @@
 //! `support-bundle` of a hub that has every kind of secret: none of them is in it.
 
 use std::fs;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -18,6 +20,24 @@ const PERSON: &str = "Zacharias Quillfeather";
 const PHONE: &str = "+4915112345678";
 const MAIL: &str = "zacharias@kitchen.example";
 const ACCOUNT: &str = "alarm-account@mail.example";
+
+fn free_udp_port() -> u16 {
+    loop {
+        // Free for TCP, which says nothing of UDP.
+        let port = free_port();
+        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// By another process: a child that a test beside this one starts meanwhile would hold a file of this process open, and an
+/// open one is not run.
+fn write_script(path: &Path, lines: &str) {
+    let write = "printf '#!/bin/sh\n%s\n' \"$1\" > \"$0\" && chmod +x \"$0\"";
+    let written = Command::new("sh").args(["-c", write]).arg(path).arg(lines).status();
+    assert!(written.expect("there is a shell").success());
+}
 
 #[test]
 fn a_bundle_holds_no_secret_and_no_person() {
@@ -38,7 +58,7 @@ fn a_bundle_holds_no_secret_and_no_person() {
          [notify.smtp]\nhost = '127.0.0.1'\nfrom = 'Hub <{ACCOUNT}>'\n\
          [[notify.webhook]]\nname = 'hook'\nurl = 'https://127.0.0.1:1/path-with-a-token'\nsecret_file = '{}'\n",
         secret("metrics", METRICS),
-        free_port(),
+        free_udp_port(),
         secret("password", PASSWORD),
         secret("pin", PIN),
         secret("webhook", WEBHOOK),
@@ -59,10 +79,7 @@ fn a_bundle_holds_no_secret_and_no_person() {
     let programs = desk.join("bin");
     fs::create_dir(&programs).expect("make a folder");
     desk.write("journal", &journal);
-    let script = programs.join("journalctl");
-    fs::write(&script, format!("#!/bin/sh\ncat '{}'\n", desk.join("journal").display()))
-        .expect("write a script");
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("make it run");
+    write_script(&programs.join("journalctl"), &format!("cat '{}'", desk.join("journal").display()));
     wait_for("the figures", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
 
     let bundle = desk.join("bundle.tar.zst");

@@ -105,10 +105,12 @@ impl Pause {
         let scratch = Scratch::new("pause");
         fs::create_dir(scratch.join("etc")).expect("make the folder of configurations");
         scratch.write("etc/hub.toml", "mistake");
-        let text = format!("#!/bin/sh\ncd '{}'\necho \"$1\" >>asleep\n{sleep}\n", scratch.path().display());
-        let program = scratch.write("sleep", &text);
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(program, mode).expect("make it a program");
+        let lines = format!("cd '{}'\necho \"$1\" >>asleep\n{sleep}", scratch.path().display());
+        // By another process: a child that a test beside this one starts meanwhile would hold a file of this process open,
+        // and an open one is not run.
+        let write = "printf '#!/bin/sh\n%s\n' \"$1\" > \"$0\" && chmod +x \"$0\"";
+        let written = Command::new("sh").args(["-c", write]).arg(scratch.join("sleep")).arg(lines).status();
+        assert!(written.expect("there is a shell").success());
         Self { scratch }
     }
 

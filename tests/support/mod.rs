@@ -36,9 +36,9 @@ use std::time::{Duration, Instant};
 /// Long enough for a loaded machine of two cores; a condition that comes is met as soon as it does.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at a condition.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Few servers of a system listen above.
 const FIRST_PORT: u32 = 16_000;
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A path below the repository's root, whichever crate's test asks.
 pub fn repository(path: &str) -> PathBuf {

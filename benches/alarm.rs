@@ -15,13 +15,13 @@ mod kitchen;
 mod past;
 #[path = "support/site.rs"]
 mod site;
+#[path = "support/steady.rs"]
+mod steady;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use past::{MINUTE_MS, Past};
 use serde_json::json;
 use site::{ALARM_MAX, Kitchen, OTHERS, percentile, receive};
 use support::Postgres;
@@ -50,7 +50,7 @@ fn main() {
     runtime.block_on(stop);
 
     let folder = tempfile::tempdir().unwrap();
-    fill(&folder.path().join("state"), backlog);
+    steady::fill(&folder.path().join("state"), OTHERS as usize + 1, backlog);
     let postgres = Postgres::start();
     let (mut kitchen, stop) = runtime.block_on(async { Kitchen::new(folder.path(), true) });
     let unsent = runtime.block_on(async {
@@ -106,19 +106,4 @@ fn talk(kitchen: &mut Kitchen, frames: u32) {
         kitchen.say(number, 350);
         std::thread::sleep(PAUSE);
     }
-}
-
-/// A hub's folder with so many readings that nobody took yet.
-fn fill(state: &Path, readings: u32) {
-    let sensors = OTHERS as usize + 1;
-    let minutes = readings / (OTHERS + 1);
-    let mut past = Past::begin(state, sensors, (i64::from(minutes) + 1) * MINUTE_MS);
-    for minute in 0..minutes {
-        for sensor in 0..sensors {
-            let hundredths = 200 + ((minute * 7 + sensor as u32 * 31) % 200) as i32;
-            past.hear(&kitchen::line(minute, sensor, hundredths));
-        }
-        past.pass(MINUTE_MS);
-    }
-    past.end();
 }

@@ -11,6 +11,8 @@ mod kitchen;
 /// A hub's past, made as the tests make it; it takes the names and lines of its sensors from `kitchen`.
 #[path = "../tests/sync/past.rs"]
 mod past;
+#[path = "support/steady.rs"]
+mod steady;
 
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
@@ -18,7 +20,6 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use past::{MINUTE_MS, Past};
 use rusqlite::{Connection, OpenFlags};
 use serialport::{SerialPort as _, TTYPort};
 
@@ -42,7 +43,7 @@ fn main() {
     println!("|---|---|---|---|---|");
     for readings in sizes {
         let folder = tempfile::tempdir().unwrap();
-        fill(&folder.path().join("state"), *readings);
+        steady::fill(&folder.path().join("state"), SENSORS, *readings);
         let measured: Vec<Measured> = (0..starts).map(|number| start(folder.path(), number as u32)).collect();
         let ms = |pick: fn(Vec<Duration>) -> Option<Duration>| {
             pick(measured.iter().map(|one| one.took).collect()).unwrap().as_secs_f64() * 1_000.0
@@ -62,20 +63,6 @@ struct Measured {
     took: Duration,
     rss_kib: u64,
     peak_kib: u64,
-}
-
-/// A hub's folder with its sensors and so many of their readings.
-fn fill(state: &Path, readings: u32) {
-    let minutes = readings / SENSORS as u32;
-    let mut past = Past::begin(state, SENSORS, (i64::from(minutes) + 1) * MINUTE_MS);
-    for minute in 0..minutes {
-        for sensor in 0..SENSORS {
-            let hundredths = 200 + ((minute * 7 + sensor as u32 * 31) % 200) as i32;
-            past.hear(&kitchen::line(minute, sensor, hundredths));
-        }
-        past.pass(MINUTE_MS);
-    }
-    past.end();
 }
 
 fn start(folder: &Path, number: u32) -> Measured {
